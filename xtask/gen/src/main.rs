@@ -1,0 +1,2 @@
+//! Generates code from the proto files.
+fn main() {}

@@ -1,0 +1,172 @@
+//! Reading events: one transaction per event, once each, in order per key.
+//!
+//! A service has one [`Consumer`], named after it, which is its Kafka group. A
+//! handler works on the transaction that also holds the inbox row. What it
+//! answers decides: done, retry later (1, 2, 4 s, then dead letter), pause (a
+//! dependency is down), or a dead letter at once.
+
+pub mod runner;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+use crate::error::{ApiError, Disposition};
+use crate::outbox::{Envelope, Event};
+
+/// An event with its payload still unparsed.
+pub type Received = Envelope<Box<RawValue>>;
+
+/// Work to do once the transaction of an event is committed.
+pub type AfterCommit = Box<dyn FnOnce() + Send>;
+
+/// What became of an event that was handled.
+#[derive(Default)]
+pub struct Done {
+    pub after_commit: Option<AfterCommit>,
+}
+
+impl Done {
+    pub fn quietly() -> Self {
+        Done::default()
+    }
+
+    /// Runs `work` after the commit: waking a task, telling sockets.
+    pub fn then(work: impl FnOnce() + Send + 'static) -> Self {
+        Done { after_commit: Some(Box::new(work)) }
+    }
+}
+
+/// Why an event could not be handled.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// Tried again after 1, 2 and 4 s, then a dead letter.
+    #[error("{code}: {error:#}")]
+    Retry { code: &'static str, error: anyhow::Error },
+    /// Something it needs is away: the consumer pauses, no attempt is burnt.
+    #[error("dependency away: {0:#}")]
+    Dependency(anyhow::Error),
+    /// Can never be handled: a dead letter at once.
+    #[error("{code}: {error:#}")]
+    Poison { code: &'static str, error: anyhow::Error },
+}
+
+impl From<ApiError> for HandleError {
+    fn from(error: ApiError) -> Self {
+        let (code, pause) = (error.code, error.kind.disposition() == Disposition::Pause);
+        let error = anyhow::anyhow!("{error:?}");
+        if pause { HandleError::Dependency(error) } else { HandleError::Retry { code, error } }
+    }
+}
+
+impl From<sqlx::Error> for HandleError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+                HandleError::Dependency(error.into())
+            }
+            other => HandleError::Retry { code: "database", error: other.into() },
+        }
+    }
+}
+
+impl From<anyhow::Error> for HandleError {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<sqlx::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => HandleError::Retry { code: "internal", error },
+        }
+    }
+}
+
+/// Handles one type of event on the consumer's transaction.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    async fn handle(&self, tx: &mut PgConnection, event: &Received) -> Result<Done, HandleError>;
+}
+
+/// Handles a typed event; the payload is parsed before, and what cannot be
+/// parsed is poison.
+#[async_trait]
+pub trait Handle<E: Event>: Send + Sync {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        event: &Envelope<E>,
+    ) -> Result<Done, HandleError>;
+}
+
+struct Typed<E, H> {
+    handler: Arc<H>,
+    event: std::marker::PhantomData<fn() -> E>,
+}
+
+#[async_trait]
+impl<E: Event + 'static, H: Handle<E>> Handler for Typed<E, H> {
+    async fn handle(&self, tx: &mut PgConnection, event: &Received) -> Result<Done, HandleError> {
+        let typed = decode::<E>(event)?;
+        self.handler.handle(tx, &typed).await
+    }
+}
+
+fn decode<P: DeserializeOwned>(event: &Received) -> Result<Envelope<P>, HandleError> {
+    let payload = serde_json::from_str(event.payload.get()).map_err(|e| HandleError::Poison {
+        code: "undecodable",
+        error: anyhow::anyhow!("payload of {}: {e}", event.event_type),
+    })?;
+    Ok(Envelope {
+        payload,
+        event_id: event.event_id,
+        event_type: event.event_type.clone(),
+        occurred_at: event.occurred_at,
+        producer: event.producer.clone(),
+        trace_id: event.trace_id.clone(),
+        correlation_id: event.correlation_id.clone(),
+        causation_id: event.causation_id,
+        schema_version: event.schema_version.clone(),
+        partition_key: event.partition_key.clone(),
+        aggregate_id: event.aggregate_id.clone(),
+        aggregate_version: event.aggregate_version,
+        tenant: event.tenant.clone(),
+    })
+}
+
+/// What a service listens to.
+pub struct Consumer {
+    /// The service's name; also the Kafka group.
+    pub name: &'static str,
+    /// How long a fetch may wait at the broker: short where a buyer waits.
+    pub fetch_wait: Duration,
+    handlers: BTreeMap<&'static str, Arc<dyn Handler>>,
+    topics: Vec<&'static str>,
+}
+
+impl Consumer {
+    pub fn new(name: &'static str, fetch_wait: Duration) -> Self {
+        Consumer { name, fetch_wait, handlers: BTreeMap::new(), topics: Vec::new() }
+    }
+
+    /// Listens to events of type `E`.
+    pub fn on<E: Event + 'static, H: Handle<E> + 'static>(mut self, handler: Arc<H>) -> Self {
+        if !self.topics.contains(&E::TOPIC) {
+            self.topics.push(E::TOPIC);
+        }
+        let typed = Typed { handler, event: std::marker::PhantomData };
+        self.handlers.insert(E::TYPE, Arc::new(typed));
+        self
+    }
+
+    pub fn topics(&self) -> &[&'static str] {
+        &self.topics
+    }
+
+    /// The handler of an event type; types nobody listens to have none.
+    pub fn handler(&self, event_type: &str) -> Option<&Arc<dyn Handler>> {
+        self.handlers.get(event_type)
+    }
+}

@@ -1,0 +1,1 @@
+//! Runs a [`super::Consumer`] against the broker.

@@ -1,0 +1,105 @@
+//! Secrets at rest: key files and encrypted columns.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use anyhow::Context as _;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rand::RngCore;
+
+/// Writes a secret readable by its owner only. A file that is there already
+/// wins: the first writer decides.
+pub fn write_secret_once(path: &Path, secret: &[u8]) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let scratch = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&scratch)?;
+    file.write_all(secret)?;
+    file.sync_all()?;
+    // A hard link fails when the name is taken, unlike a rename.
+    let linked = std::fs::hard_link(&scratch, path);
+    std::fs::remove_file(&scratch)?;
+    match linked {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Encrypts columns that hold personal data: AES-256-GCM, a fresh nonce per
+/// value, bound to the column by `context`.
+#[derive(Clone)]
+pub struct ColumnCipher {
+    cipher: Aes256Gcm,
+}
+
+const NONCE_BYTES: usize = 12;
+
+impl ColumnCipher {
+    pub fn new(key: &[u8; 32]) -> Self {
+        ColumnCipher { cipher: Aes256Gcm::new(key.into()) }
+    }
+
+    /// Reads the key, or makes it when the file is not there yet.
+    pub fn load_or_create(path: &Path) -> anyhow::Result<Self> {
+        let named = || format!("column key {}", path.display());
+        if !path.exists() {
+            let mut key = [0u8; 32];
+            rand::rng().fill_bytes(&mut key);
+            write_secret_once(path, URL_SAFE_NO_PAD.encode(key).as_bytes()).with_context(named)?;
+        }
+        let text = std::fs::read_to_string(path).with_context(named)?;
+        let key = URL_SAFE_NO_PAD.decode(text.trim()).with_context(named)?;
+        let key: [u8; 32] = key.try_into().ok().context("needs 32 bytes").with_context(named)?;
+        Ok(ColumnCipher::new(&key))
+    }
+
+    /// `context` names the column, such as `users.email`.
+    pub fn seal(&self, context: &str, plain: &str) -> anyhow::Result<Vec<u8>> {
+        let mut nonce = [0u8; NONCE_BYTES];
+        rand::rng().fill_bytes(&mut nonce);
+        let payload = Payload { msg: plain.as_bytes(), aad: context.as_bytes() };
+        let sealed = self
+            .cipher
+            .encrypt(Nonce::from_slice(&nonce), payload)
+            .map_err(|_| anyhow::anyhow!("encrypting {context}"))?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    pub fn open(&self, context: &str, sealed: &[u8]) -> anyhow::Result<String> {
+        let wrong = || anyhow::anyhow!("{context} cannot be decrypted with this key");
+        let (nonce, body) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(wrong)?;
+        let payload = Payload { msg: body, aad: context.as_bytes() };
+        let plain =
+            self.cipher.decrypt(Nonce::from_slice(nonce), payload).map_err(|_| wrong())?;
+        Ok(String::from_utf8(plain)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_value_opens_only_in_its_own_column() {
+        let cipher = ColumnCipher::new(&[7; 32]);
+        let sealed = cipher.seal("users.email", "ada@example.org").unwrap();
+        assert_eq!(cipher.open("users.email", &sealed).unwrap(), "ada@example.org");
+        assert!(cipher.open("users.phone", &sealed).is_err());
+        assert!(cipher.open("users.email", &sealed[..5]).is_err());
+        assert_ne!(sealed, cipher.seal("users.email", "ada@example.org").unwrap());
+    }
+
+    #[test]
+    fn the_first_writer_of_a_secret_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        write_secret_once(&path, b"one").unwrap();
+        write_secret_once(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+    }
+}

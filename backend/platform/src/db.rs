@@ -1,0 +1,49 @@
+//! The service's own database: pool, migrations, readiness.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::migrate::{Migration, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
+
+/// What every service's schema starts with.
+static GROUND: Migrator = sqlx::migrate!("../../migrations/platform");
+
+/// Statements that run longer than this are given up by the server.
+const STATEMENT_TIMEOUT: &str = "20s";
+
+/// A pool for one service. Connections are made when first needed.
+pub fn pool(options: PgConnectOptions, size: u32, acquire: Duration, service: &str) -> PgPool {
+    let options = options.application_name(service).options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "60s"),
+        ("timezone", "UTC"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(size)
+        .min_connections(1.min(size))
+        .acquire_timeout(acquire)
+        // A connection that died is found out when it is used.
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// Brings the schema that the connection's search path names up to date: the
+/// ground's tables first, then the service's. Safe to run at once from several
+/// processes.
+pub async fn migrate(connection: &mut PgConnection, service: &Migrator) -> anyhow::Result<()> {
+    let mut all: Vec<Migration> = GROUND.iter().chain(service.iter()).cloned().collect();
+    all.sort_by_key(|m| m.version);
+    let together = Migrator { migrations: Cow::Owned(all), ..Migrator::DEFAULT };
+    together.run(connection).await.context("migrating")
+}
+
+/// Whether the database answers.
+pub async fn ready(pool: &PgPool) -> anyhow::Result<()> {
+    let ask = sqlx::query("SELECT 1").execute(pool);
+    tokio::time::timeout(Duration::from_secs(2), ask).await.context("no answer in 2 s")??;
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! HTTP manners: bodies in, problems out, and the layers around every router.
+
+mod extract;
+mod layers;
+
+pub use extract::{Idempotent, Json, PathOf, QueryOf};
+pub use layers::{REST_PREFIX, finish};
+
+/// Largest body that any endpoint reads unless it says otherwise.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;

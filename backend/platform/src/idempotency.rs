@@ -1,0 +1,311 @@
+//! One effect per `Idempotency-Key`, whatever is sent twice.
+//!
+//! A request takes an advisory lock that dies with its transaction, looks for a
+//! record, and otherwise works inside that same transaction and writes the
+//! record complete, with the effect. There is never a "started" row.
+
+use std::time::{Duration, Instant};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use shared_types::Timestamp;
+use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
+
+use crate::auth::Principal;
+use crate::error::{ApiError, Kind};
+
+/// How long a duplicate waits for the answer of the first.
+const WAIT_FOR_FIRST: Duration = Duration::from_secs(5);
+/// How long records are kept.
+pub const KEPT: Duration = Duration::from_secs(24 * 3600);
+const MAX_KEY_CHARS: usize = 255;
+/// Without a credential the key alone is the scope and must be hard to guess.
+const MIN_BARE_KEY_CHARS: usize = 16;
+
+/// The `Idempotency-Key` header, bare or quoted; 400 when it is missing.
+pub fn header_value(headers: &HeaderMap) -> Result<String, ApiError> {
+    let bad = |code, detail: &str| Err(ApiError::new(Kind::Unparseable, code, detail));
+    let Some(value) = headers.get("idempotency-key") else {
+        return bad("idempotency.key_missing", "Send an Idempotency-Key header.");
+    };
+    let text = value.to_str().unwrap_or("").trim();
+    let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    let visible = text.bytes().all(|b| (0x21..=0x7e).contains(&b));
+    if text.is_empty() || text.len() > MAX_KEY_CHARS || !visible {
+        return bad("idempotency.key_invalid", "An Idempotency-Key has 1 to 255 visible characters.");
+    }
+    Ok(text.to_owned())
+}
+
+/// A key in its scope, with the fingerprint of what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// Route, caller and key, hashed.
+    pub scope: [u8; 32],
+    /// Method, path and canonical body, hashed.
+    pub fingerprint: [u8; 32],
+}
+
+impl IdempotencyKey {
+    pub fn new(
+        route: &str,
+        caller: &Principal,
+        key: &str,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Self, ApiError> {
+        let who = caller.idempotency_scope();
+        if who.is_empty() && key.len() < MIN_BARE_KEY_CHARS {
+            let detail = "Without a credential, an Idempotency-Key needs at least 16 characters.";
+            return Err(ApiError::new(Kind::Unparseable, "idempotency.key_invalid", detail));
+        }
+        let scope = hash(&[route, &who, key]);
+        let canonical = canonical_json(body);
+        let fingerprint = hash(&[method.as_str(), path, &canonical]);
+        Ok(IdempotencyKey { scope, fingerprint })
+    }
+
+    fn lock_id(&self) -> i64 {
+        let mut bytes = [0u8; 8];
+        bytes.copy_from_slice(&self.scope[..8]);
+        i64::from_be_bytes(bytes)
+    }
+}
+
+fn hash(parts: &[&str]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+/// Equal requests give equal texts: keys sorted, `25`, `25.0` and `25.00` alike.
+fn canonical_json(body: &[u8]) -> String {
+    fn write(value: &Value, out: &mut String) {
+        match value {
+            Value::Object(members) => {
+                let mut names: Vec<_> = members.iter().filter(|(_, v)| !v.is_null()).collect();
+                names.sort_by_key(|(name, _)| name.as_str());
+                out.push('{');
+                for (name, value) in names {
+                    out.push_str(&Value::from(name.as_str()).to_string());
+                    out.push(':');
+                    write(value, out);
+                    out.push(',');
+                }
+                out.push('}');
+            }
+            Value::Array(items) => {
+                out.push('[');
+                for item in items {
+                    write(item, out);
+                    out.push(',');
+                }
+                out.push(']');
+            }
+            Value::Number(number) => {
+                let text = number.to_string();
+                out.push_str(text.strip_suffix(".0").unwrap_or(&text));
+            }
+            other => out.push_str(&other.to_string()),
+        }
+    }
+    let mut out = String::new();
+    match serde_json::from_slice(body) {
+        Ok(value) => write(&value, &mut out),
+        Err(_) => out.push_str(&String::from_utf8_lossy(body)),
+    }
+    out
+}
+
+/// An answer as it was given, and is given again byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+    pub location: Option<String>,
+    /// It comes from the record, not from work done now.
+    pub replayed: bool,
+}
+
+impl Answer {
+    pub fn json<T: serde::Serialize>(status: StatusCode, body: &T) -> Result<Self, ApiError> {
+        let body = serde_json::to_vec(body).map_err(ApiError::internal)?;
+        Ok(Answer { status, content_type: JSON, body, location: None, replayed: false })
+    }
+
+    pub fn problem(error: &ApiError) -> Self {
+        let (status, body) = (error.status(), error.body());
+        Answer { status, content_type: PROBLEM, body, location: None, replayed: false }
+    }
+
+    pub fn located(mut self, location: String) -> Self {
+        self.location = Some(location);
+        self
+    }
+}
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(Ok(location)) = self.location.map(|l| HeaderValue::from_str(&l)) {
+            headers.insert(header::LOCATION, location);
+        }
+        if self.replayed {
+            headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// What entering under a key gives.
+pub enum Entered {
+    /// It was done before: give this answer again.
+    Replay(Answer),
+    /// It is ours to do, inside this transaction.
+    Run(Box<Work>),
+}
+
+/// A transaction that holds the key's lock.
+pub struct Work {
+    tx: Transaction<'static, Postgres>,
+    key: IdempotencyKey,
+}
+
+/// Takes the key's lock and looks whether the work was done already.
+///
+/// 422 `idempotency.mismatch` when the key came with another payload; 409
+/// `idempotency.in_flight` when the first still runs after five seconds.
+pub async fn enter(pool: &PgPool, key: &IdempotencyKey) -> Result<Entered, ApiError> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let mut tx = pool.begin().await?;
+        let row = sqlx::query(
+            "SELECT pg_try_advisory_xact_lock($1) AS locked",
+        )
+        .bind(key.lock_id())
+        .fetch_one(&mut *tx)
+        .await?;
+        if row.get::<bool, _>("locked") {
+            // A separate statement: its snapshot must be younger than the lock.
+            return match find(&mut tx, key).await? {
+                Some(answer) => Ok(Entered::Replay(answer)),
+                None => Ok(Entered::Run(Box::new(Work { tx, key: key.clone() }))),
+            };
+        }
+        // Waiting must not hold a connection that the first may need.
+        drop(tx);
+        if started.elapsed() >= WAIT_FOR_FIRST {
+            let detail = "The first request with this key still runs.";
+            let error = ApiError::new(Kind::Conflict, "idempotency.in_flight", detail);
+            return Err(error.retry_after(Duration::from_secs(1)));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+async fn find(tx: &mut PgConnection, key: &IdempotencyKey) -> Result<Option<Answer>, ApiError> {
+    let row = sqlx::query(
+        "SELECT fingerprint, status, content_type, body, location FROM idempotency_records WHERE scope = $1",
+    )
+    .bind(&key.scope[..])
+    .fetch_optional(tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.get::<Vec<u8>, _>("fingerprint") != key.fingerprint {
+        let detail = "This Idempotency-Key was used with another payload.";
+        return Err(ApiError::new(Kind::Refused, "idempotency.mismatch", detail));
+    }
+    let json = row.get::<String, _>("content_type") == JSON;
+    Ok(Some(Answer {
+        status: StatusCode::from_u16(row.get::<i16, _>("status") as u16)
+            .map_err(ApiError::internal)?,
+        content_type: if json { JSON } else { PROBLEM },
+        body: row.get("body"),
+        location: row.get("location"),
+        replayed: true,
+    }))
+}
+
+impl Work {
+    /// The transaction to work in.
+    pub fn tx(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Writes the record and commits it together with the effect.
+    pub async fn finish(mut self, answer: Answer, now: Timestamp) -> Result<Answer, ApiError> {
+        sqlx::query(
+            "INSERT INTO idempotency_records (scope, fingerprint, status, content_type, body, location, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(&self.key.scope[..])
+        .bind(&self.key.fingerprint[..])
+        .bind(answer.status.as_u16() as i16)
+        .bind(answer.content_type)
+        .bind(&answer.body)
+        .bind(&answer.location)
+        .bind(now)
+        .execute(&mut *self.tx)
+        .await?;
+        self.tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// Gives up: nothing was changed and nothing is remembered.
+    pub async fn abandon(self) -> Result<(), ApiError> {
+        Ok(self.tx.rollback().await?)
+    }
+}
+
+/// Deletes records older than [`KEPT`], at most `limit` at a time.
+pub async fn prune(pool: &PgPool, now: Timestamp, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "DELETE FROM idempotency_records WHERE scope IN
+           (SELECT scope FROM idempotency_records WHERE created_at < $1 LIMIT $2)",
+    )
+    .bind(now.minus(KEPT))
+    .bind(limit)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_payloads_have_equal_canonical_forms() {
+        let a = canonical_json(br#"{"b":25.00,"a":[1,{"y":null,"x":2}]}"#);
+        let b = canonical_json(br#"{ "a": [1.0, {"x": 2}], "b": 25 }"#);
+        assert_eq!(a, b);
+        assert_ne!(a, canonical_json(br#"{"a":[1,{"x":2}],"b":25.01}"#));
+    }
+
+    #[test]
+    fn keys_may_be_quoted_but_not_empty() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("idempotency-key", value.parse().unwrap());
+            header_value(&headers)
+        };
+        assert_eq!(with("\"abc\"").unwrap(), "abc");
+        assert_eq!(with("abc").unwrap(), "abc");
+        assert!(with("\"\"").is_err());
+        assert!(header_value(&HeaderMap::new()).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Client settings for the broker; the only module that names librdkafka keys.

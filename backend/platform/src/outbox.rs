@@ -1,0 +1,204 @@
+//! Publishing without a dual write.
+//!
+//! A service appends events to its own `outbox` table on the transaction that
+//! changes its state; [`relay`] publishes the rows in aggregate order and
+//! deletes them once the broker acknowledged. There is no other way to publish.
+//!
+//! The row lock on `aggregate_versions` serialises the writers of one
+//! aggregate until they commit, so versions are consecutive, row ids grow with
+//! versions, and a snapshot that shows a later row shows every earlier one.
+
+pub mod relay;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use shared_types::Timestamp;
+use sqlx::PgConnection;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::clock::{Clock, Ids};
+use crate::trace;
+
+/// A fact that a service publishes. Implemented in `contracts`.
+pub trait Event: Serialize + DeserializeOwned + Send + Sync {
+    /// `ecommerce.order.order.created.v1`
+    const TYPE: &'static str;
+    /// `ecommerce.order.order`
+    const TOPIC: &'static str;
+    /// Kafka key: events with the same key stay in order.
+    fn partition_key(&self) -> String;
+    /// Whose version this event counts; the key unless told otherwise.
+    fn aggregate_id(&self) -> String {
+        self.partition_key()
+    }
+}
+
+/// An event about to be appended.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub event_id: Uuid,
+    pub topic: &'static str,
+    pub event_type: &'static str,
+    pub partition_key: String,
+    pub aggregate_id: String,
+    pub payload: Box<RawValue>,
+}
+
+impl NewEvent {
+    pub fn of<E: Event>(ids: &Ids, event: &E) -> Result<Self, serde_json::Error> {
+        Ok(NewEvent {
+            event_id: ids.uuid(),
+            topic: E::TOPIC,
+            event_type: E::TYPE,
+            partition_key: event.partition_key(),
+            aggregate_id: event.aggregate_id(),
+            payload: serde_json::value::to_raw_value(event)?,
+        })
+    }
+}
+
+/// Appends to the outbox of one service and tells its relay.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    clock: Clock,
+    ids: Ids,
+    hint: Arc<Notify>,
+}
+
+/// More events than this in one transaction is a mistake.
+pub const MAX_EVENTS_PER_APPEND: usize = 5_000;
+
+impl Outbox {
+    pub fn new(clock: Clock, ids: Ids) -> Self {
+        Outbox { clock, ids, hint: Arc::new(Notify::new()) }
+    }
+
+    /// Appends one event on this transaction.
+    pub async fn append<E: Event>(&self, tx: &mut PgConnection, event: &E) -> anyhow::Result<()> {
+        self.append_all(tx, vec![NewEvent::of(&self.ids, event)?]).await
+    }
+
+    /// Appends several events in the given order with one statement. Events of
+    /// one aggregate get consecutive versions in that order.
+    pub async fn append_all(
+        &self,
+        tx: &mut PgConnection,
+        events: Vec<NewEvent>,
+    ) -> anyhow::Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(events.len() <= MAX_EVENTS_PER_APPEND, "{} events at once", events.len());
+        // Rank of each event within its aggregate, and how many each one gets.
+        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+        let ranks: Vec<i64> = events
+            .iter()
+            .map(|e| {
+                let count = counts.entry(&e.aggregate_id).or_default();
+                *count += 1;
+                *count
+            })
+            .collect();
+        // Sorted by aggregate (BTreeMap), so that two writers never deadlock.
+        let aggregates: Vec<&str> = counts.keys().copied().collect();
+        let additions: Vec<i64> = counts.values().copied().collect();
+        let context = trace::current();
+        sqlx::query(APPEND)
+            .bind(&aggregates)
+            .bind(&additions)
+            .bind(events.iter().map(|e| e.event_id).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.topic).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.event_type).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.partition_key.as_str()).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.aggregate_id.as_str()).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.payload.get()).collect::<Vec<_>>())
+            .bind(&ranks)
+            .bind(self.clock.now())
+            .bind(&context.trace_id)
+            .bind(&context.correlation_id)
+            .bind(context.causation_id)
+            .execute(tx)
+            .await?;
+        self.hint.notify_one();
+        Ok(())
+    }
+
+    /// Appends a record that is published as it is, such as a dead letter.
+    pub async fn append_raw(&self, tx: &mut PgConnection, record: RawRecord) -> anyhow::Result<()> {
+        sqlx::query(
+            "INSERT INTO outbox (event_id, topic, partition_key, raw_key, raw, headers, occurred_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(self.ids.uuid())
+        .bind(&record.topic)
+        .bind(String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).replace('\0', ""))
+        .bind(&record.key)
+        .bind(record.value.unwrap_or_default())
+        .bind(sqlx::types::Json(&record.headers))
+        .bind(self.clock.now())
+        .execute(tx)
+        .await?;
+        self.hint.notify_one();
+        Ok(())
+    }
+
+    /// Resolves when something was appended in this process. A hint only: rows
+    /// of other processes, and rows not committed yet, are found by polling.
+    pub async fn hinted(&self) {
+        self.hint.notified().await;
+    }
+}
+
+/// Versions first (the lock), rows second: ids are drawn under the lock.
+const APPEND: &str = "
+WITH counted AS (
+    INSERT INTO aggregate_versions AS v (aggregate_id, version)
+    SELECT a, n FROM unnest($1::text[], $2::bigint[]) AS t(a, n)
+    ON CONFLICT (aggregate_id) DO UPDATE SET version = v.version + excluded.version
+    RETURNING aggregate_id, version
+), wanted AS (
+    SELECT * FROM unnest($1::text[], $2::bigint[]) AS t(aggregate_id, added)
+)
+INSERT INTO outbox (event_id, topic, event_type, partition_key, aggregate_id, payload,
+                    aggregate_version, occurred_at, trace_id, correlation_id, causation_id)
+SELECT e.event_id, e.topic, e.event_type, e.partition_key, e.aggregate_id, e.payload,
+       c.version - w.added + e.rank, $10, $11, $12, $13
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[])
+     WITH ORDINALITY AS e(event_id, topic, event_type, partition_key, aggregate_id, payload, rank, ord)
+JOIN counted c USING (aggregate_id) JOIN wanted w USING (aggregate_id)
+ORDER BY e.ord";
+
+/// Bytes that are published unchanged: dead letters, redrives.
+#[derive(Clone, Debug, Default)]
+pub struct RawRecord {
+    pub topic: String,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// The envelope as it travels, around a payload of any type.
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Envelope<P> {
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub occurred_at: Timestamp,
+    pub producer: String,
+    pub trace_id: String,
+    pub correlation_id: String,
+    pub causation_id: Option<Uuid>,
+    pub schema_version: String,
+    pub partition_key: String,
+    pub aggregate_id: String,
+    pub aggregate_version: i64,
+    pub tenant: String,
+    pub payload: P,
+}
+
+pub const SCHEMA_VERSION: &str = "1.0";

@@ -1,0 +1,131 @@
+//! What a service is given and what it gives back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tonic::service::RoutesBuilder;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::auth::{Issuer, KeyRing, PublicKeys, Verifier};
+use crate::clock::{Clock, Ids};
+use crate::config::Config;
+use crate::consumer::Consumer;
+use crate::crypto::ColumnCipher;
+use crate::lifecycle::Lifecycle;
+use crate::outbox::Outbox;
+
+/// Everything a service may use. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub service: &'static str,
+    pub config: Config,
+    /// The service's own role and schema.
+    pub pool: PgPool,
+    pub clock: Clock,
+    pub ids: Ids,
+    pub issuer: Issuer,
+    pub verifier: Verifier,
+    pub cipher: ColumnCipher,
+    pub outbox: Outbox,
+    pub lifecycle: Lifecycle,
+}
+
+impl Context {
+    /// A context over `pool` with keys from the configuration.
+    pub fn new(
+        service: &'static str,
+        config: Config,
+        pool: PgPool,
+        lifecycle: Lifecycle,
+    ) -> anyhow::Result<Self> {
+        let auth = &config.ground.auth;
+        let (clock, ids) = (Clock::System, Ids::random());
+        let ring = Arc::new(KeyRing::load_or_create(&auth.signing_key_file)?);
+        let keys = match &auth.jwks_url {
+            Some(url) => PublicKeys::remote(url)?,
+            None => PublicKeys::local(&ring),
+        };
+        Ok(Context {
+            service,
+            pool,
+            issuer: Issuer::new(ring, &auth.issuer),
+            verifier: Verifier::new(keys, &auth.issuer, clock.clone()),
+            cipher: ColumnCipher::load_or_create(&auth.column_key_file)?,
+            outbox: Outbox::new(clock.clone(), ids.clone()),
+            clock,
+            ids,
+            lifecycle,
+            config,
+        })
+    }
+
+    /// A short-lived token by which this service calls another.
+    pub fn service_token(&self) -> Result<String, crate::ApiError> {
+        self.issuer.service(self.service, self.clock.now(), Duration::from_secs(300))
+    }
+}
+
+/// A background task of a service; runs until the drain.
+pub type Task = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+type GrpcMount = Box<dyn FnOnce(&mut RoutesBuilder) + Send>;
+
+/// A built service: what the runner mounts, consumes and runs.
+pub struct Service {
+    pub name: &'static str,
+    /// Paths below `/api/v1`, documented where they are declared.
+    pub rest: OpenApiRouter,
+    /// Routes that are not REST and sit at the root: sockets, well-known files.
+    pub root: axum::Router,
+    pub grpc: Vec<GrpcMount>,
+    pub consumer: Option<Consumer>,
+    pub tasks: Vec<(&'static str, Task)>,
+    pub ctx: Context,
+}
+
+impl Service {
+    pub fn new(ctx: Context) -> Self {
+        Service {
+            name: ctx.service,
+            rest: OpenApiRouter::new(),
+            root: axum::Router::new(),
+            grpc: Vec::new(),
+            consumer: None,
+            tasks: Vec::new(),
+            ctx,
+        }
+    }
+
+    pub fn rest(mut self, router: OpenApiRouter) -> Self {
+        self.rest = router;
+        self
+    }
+
+    pub fn root(mut self, router: axum::Router) -> Self {
+        self.root = router;
+        self
+    }
+
+    /// Mounts a gRPC server: `.grpc(|routes| { routes.add_service(server); })`.
+    pub fn grpc(mut self, mount: impl FnOnce(&mut RoutesBuilder) + Send + 'static) -> Self {
+        self.grpc.push(Box::new(mount));
+        self
+    }
+
+    pub fn consumer(mut self, consumer: Consumer) -> Self {
+        self.consumer = Some(consumer);
+        self
+    }
+
+    pub fn task(
+        mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> Self {
+        self.tasks.push((name, Box::pin(task)));
+        self
+    }
+}

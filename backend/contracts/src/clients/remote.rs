@@ -1,0 +1,76 @@
+//! Clients over a channel, for callees in another process.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use platform::auth::Issuer;
+use platform::{Clock, grpc};
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use super::{CartClient, CatalogClient, PaymentsClient, StockClient};
+use crate::generated::bellavista::{cart, catalog, inventory, payments};
+
+/// Speaks in the name of one service account.
+#[derive(Clone)]
+pub struct Remote {
+    channel: Channel,
+    issuer: Issuer,
+    clock: Clock,
+    service: &'static str,
+}
+
+const TOKEN_TTL: Duration = Duration::from_secs(300);
+
+impl Remote {
+    /// `address` such as `http://127.0.0.1:8081`; `service` is the caller.
+    pub fn new(
+        address: &str,
+        issuer: Issuer,
+        clock: Clock,
+        service: &'static str,
+    ) -> anyhow::Result<Self> {
+        Ok(Remote { channel: grpc::channel(address)?, issuer, clock, service })
+    }
+
+    fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
+        let token = self.issuer.service(self.service, self.clock.now(), TOKEN_TTL)?;
+        grpc::request(message, &token)
+    }
+}
+
+macro_rules! forward {
+    ($trait:ident, $client:path { $($method:ident => $rpc:ident($in:path) -> $out:path),+ $(,)? }) => {
+        #[async_trait]
+        impl $trait for Remote {
+            $(async fn $method(&self, request: $in) -> Result<$out, Status> {
+                let mut client = <$client>::new(self.channel.clone());
+                Ok(client.$rpc(self.request(request)?).await?.into_inner())
+            })+
+        }
+    };
+}
+
+forward!(StockClient, inventory::v1::inventory_client::InventoryClient<Channel> {
+    reserve => reserve_stock(inventory::v1::ReserveRequest) -> inventory::v1::ReserveResponse,
+    release => release_stock(inventory::v1::ReleaseRequest) -> inventory::v1::ReleaseResponse,
+    confirm => confirm_stock(inventory::v1::ConfirmRequest) -> inventory::v1::ConfirmResponse,
+    query => query_stock(inventory::v1::StockQuery) -> inventory::v1::StockStatus,
+    open_stock => open_stock(inventory::v1::OpenStockRequest) -> inventory::v1::OpenStockResponse,
+    pin_hold => pin_hold(inventory::v1::PinHoldRequest) -> inventory::v1::PinHoldResponse,
+    return_stock => return_stock(inventory::v1::ReturnStockRequest) -> inventory::v1::ReturnStockResponse,
+});
+
+forward!(PaymentsClient, payments::v1::payments_client::PaymentsClient<Channel> {
+    capture => capture(payments::v1::CaptureRequest) -> payments::v1::CaptureResponse,
+    get_attempt => get_attempt(payments::v1::GetAttemptRequest) -> payments::v1::CaptureResponse,
+    refund => refund(payments::v1::RefundRequest) -> payments::v1::RefundResponse,
+});
+
+forward!(CatalogClient, catalog::v1::catalog_client::CatalogClient<Channel> {
+    find_variants => find_variants(catalog::v1::FindVariantsRequest) -> catalog::v1::FindVariantsResponse,
+});
+
+forward!(CartClient, cart::v1::carts_client::CartsClient<Channel> {
+    get_lines => get_lines(cart::v1::GetLinesRequest) -> cart::v1::GetLinesResponse,
+});

@@ -1,0 +1,35 @@
+//! Every event, by the service that publishes it.
+
+pub mod cart;
+pub mod inventory;
+pub mod orders;
+pub mod payments;
+pub mod products;
+pub mod users;
+
+/// Declares that a payload is an event: its type, topic, key and aggregate.
+macro_rules! event {
+    ($type:ty, $name:literal, $topic:expr, key = $key:ident) => {
+        impl platform::outbox::Event for $type {
+            const TYPE: &'static str = $name;
+            const TOPIC: &'static str = $topic;
+            fn partition_key(&self) -> String {
+                self.$key.to_string()
+            }
+        }
+    };
+    ($type:ty, $name:literal, $topic:expr, key = $key:ident, aggregate = |$this:ident| $aggregate:expr) => {
+        impl platform::outbox::Event for $type {
+            const TYPE: &'static str = $name;
+            const TOPIC: &'static str = $topic;
+            fn partition_key(&self) -> String {
+                self.$key.to_string()
+            }
+            fn aggregate_id(&self) -> String {
+                let $this = self;
+                $aggregate
+            }
+        }
+    };
+}
+pub(crate) use event;

@@ -94,11 +94,8 @@ pub trait Handler: Send + Sync {
 /// parsed is poison.
 #[async_trait]
 pub trait Handle<E: Event>: Send + Sync {
-    async fn handle(
-        &self,
-        tx: &mut PgConnection,
-        event: &Envelope<E>,
-    ) -> Result<Done, HandleError>;
+    async fn handle(&self, tx: &mut PgConnection, event: &Envelope<E>)
+    -> Result<Done, HandleError>;
 }
 
 struct Typed<E, H> {

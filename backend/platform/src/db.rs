@@ -35,10 +35,27 @@ pub fn pool(options: PgConnectOptions, size: u32, acquire: Duration, service: &s
 /// ground's tables first, then the service's. Safe to run at once from several
 /// processes.
 pub async fn migrate(connection: &mut PgConnection, service: &Migrator) -> anyhow::Result<()> {
+    together(service).run(connection).await.context("migrating")
+}
+
+/// The ground's migrations and the service's, in the order they run.
+pub(crate) fn together(service: &Migrator) -> Migrator {
     let mut all: Vec<Migration> = GROUND.iter().chain(service.iter()).cloned().collect();
     all.sort_by_key(|m| m.version);
-    let together = Migrator { migrations: Cow::Owned(all), ..Migrator::DEFAULT };
-    together.run(connection).await.context("migrating")
+    Migrator { migrations: Cow::Owned(all), ..Migrator::DEFAULT }
+}
+
+/// Whether every migration of this program is applied.
+pub async fn migrated(pool: &PgPool, service: &Migrator) -> anyhow::Result<()> {
+    let newest = together(service).iter().map(|m| m.version).max().unwrap_or(0);
+    let applied: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(pool)
+            .await
+            .context("the schema was never migrated")?;
+    let applied = applied.unwrap_or(0);
+    anyhow::ensure!(applied >= newest, "migration {newest} is missing, {applied} is the last one");
+    Ok(())
 }
 
 /// Whether the database answers.

@@ -1,1 +1,5 @@
-//! Runs a [`super::Consumer`] against the broker.
+//! Runs a service's [`Consumer`](super::Consumer) against the broker.
+
+pub(crate) mod attempt;
+
+pub use attempt::Outcome;

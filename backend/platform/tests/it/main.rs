@@ -1,0 +1,4 @@
+//! Tests of the ground against real PostgreSQL and a real Kafka client.
+
+mod bench;
+mod sample;

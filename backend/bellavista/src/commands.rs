@@ -1,0 +1,9 @@
+//! One file per command.
+
+pub mod config;
+pub mod generate;
+pub mod healthcheck;
+pub mod migrate;
+pub mod outbox;
+pub mod serve;
+pub mod token;

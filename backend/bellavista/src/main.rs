@@ -1,0 +1,81 @@
+//! `bellavista`: every service of the shop in one binary, alone or together.
+//!
+//! Owns: the command line, the table of targets and their assembly. The only
+//! crate that knows every service.
+//!
+//! Start with [`targets`], then [`assembly`] and [`runner`].
+
+mod api_docs;
+mod assembly;
+mod commands;
+mod runner;
+mod settings;
+mod storefront;
+mod targets;
+
+use clap::{Parser, Subcommand};
+
+use settings::Flags;
+
+/// Bellavista: a shop that never oversells and never loses an order.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run targets in this process: `serve all`, `serve orders,inventory`.
+    Serve(commands::serve::Args),
+    /// Bring every schema and topic up to date, then end.
+    Migrate,
+    /// Show or check the configuration.
+    #[command(subcommand)]
+    Config(commands::config::Command),
+    /// Print a token for a service account.
+    Token(commands::token::Args),
+    /// Exit 0 when the internal port says ready (for containers).
+    Healthcheck,
+    /// What waits to be published.
+    #[command(subcommand)]
+    Outbox(commands::outbox::Command),
+    /// Write generated documents: OpenAPI, targets.
+    #[command(hide = true)]
+    Generate(commands::generate::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let outcome = settings::load(&cli.flags).map_err(anyhow::Error::from).and_then(|config| {
+        platform::logging::install(&config.ground.log)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            // Rendering a page nests deeply.
+            .thread_stack_size(8 * 1024 * 1024)
+            .build()?;
+        runtime.block_on(run(cli.command, config))
+    });
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bellavista: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, config: platform::config::Config) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => commands::serve::run(args, config).await,
+        Command::Migrate => commands::migrate::run(&config).await,
+        Command::Config(command) => commands::config::run(command, &config),
+        Command::Token(args) => commands::token::run(args, &config),
+        Command::Healthcheck => commands::healthcheck::run(&config).await,
+        Command::Outbox(command) => commands::outbox::run(command, &config).await,
+        Command::Generate(args) => commands::generate::run(args, &config),
+    }
+}

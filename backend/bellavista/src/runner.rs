@@ -1,0 +1,193 @@
+//! Runs an assembly: servers, relays, consumers, tasks; ready, drain, stop.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use platform::config::{Config, DatabaseMode};
+use platform::engines::home::Home;
+use platform::engines::postgres::Endpoint;
+use platform::lifecycle::Lifecycle;
+use platform::service::Service;
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+
+use crate::assembly::{Assembly, mounted};
+use crate::targets::{self, Target};
+
+/// Where each schema of `targets` is, from the configuration.
+pub async fn databases(
+    config: &Config,
+    targets: &[&Target],
+) -> anyhow::Result<HashMap<String, PgConnectOptions>> {
+    let database = &config.ground.database;
+    let mut found = HashMap::new();
+    let endpoint = match database.mode {
+        DatabaseMode::Embedded => {
+            let home = Home::open(&config.ground.home)?;
+            Some(Endpoint::of(&home, database.port).await?)
+        }
+        DatabaseMode::External => None,
+    };
+    for target in targets.iter().filter(|t| t.needs_database()) {
+        let schema = target.schema();
+        let options = match &endpoint {
+            Some(endpoint) => endpoint.service_options(&schema)?,
+            None => {
+                let url = database.url.replace("{service}", &schema);
+                url.parse().context("database.url")?
+            }
+        };
+        found.insert(schema, options);
+    }
+    Ok(found)
+}
+
+/// Builds `targets` and runs them until the lifecycle drains. `ready` is called
+/// once every port is open.
+pub async fn run(
+    config: Config,
+    targets: &[&'static Target],
+    lifecycle: Lifecycle,
+    ready: impl AsyncFnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let databases = databases(&config, targets).await?;
+    let mut assembly = Assembly::new(config.clone(), lifecycle.clone(), databases);
+    for target in targets {
+        (target.build)(&mut assembly).with_context(|| format!("building {}", target.name))?;
+    }
+    let alone = !targets.iter().any(|t| t.name == "gateway");
+    let health = platform::health::Health::new(lifecycle.clone());
+    let mut servers = std::mem::take(&mut assembly.servers);
+    if alone && let Some(router) = all_routes(&assembly.services) {
+        servers.push(("services", config.ground.http.socket(), router));
+    }
+    servers.push(("internal", config.ground.internal.socket(), health.router()?));
+    for (name, address, router) in servers {
+        serve_http(&lifecycle, name, address, router).await?;
+    }
+    let verifier_services = std::mem::take(&mut assembly.services);
+    start_services(&config, &lifecycle, &health, verifier_services).await?;
+    health.started();
+    ready().await?;
+    lifecycle.draining().await;
+    let outcome = lifecycle.stop(config.ground.lifecycle.drain()).await;
+    outcome.map_err(|failure| anyhow::anyhow!(failure))
+}
+
+/// Without a gateway in the process, the services' own port serves them all.
+fn all_routes(services: &[Service]) -> Option<axum::Router> {
+    let routes: Vec<_> = services.iter().map(|s| (s.name, mounted(s).0)).collect();
+    (!routes.is_empty()).then(|| gateway::without_front(routes))
+}
+
+async fn serve_http(
+    lifecycle: &Lifecycle,
+    name: &'static str,
+    address: SocketAddr,
+    router: axum::Router,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} ({name})"))?;
+    let soft = lifecycle.soft_token();
+    lifecycle.spawn(format!("http {name}"), async move {
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service)
+            .with_graceful_shutdown(async move { soft.cancelled().await })
+            .await?;
+        Ok(())
+    });
+    Ok(())
+}
+
+async fn start_services(
+    config: &Config,
+    lifecycle: &Lifecycle,
+    health: &platform::health::Health,
+    services: Vec<Service>,
+) -> anyhow::Result<()> {
+    let mut grpc = platform::grpc::server::Routes::new(contracts::generated::DESCRIPTORS)?;
+    for service in services {
+        let ctx = service.ctx;
+        health.database(ctx.service, ctx.pool.clone());
+        for mount in service.grpc {
+            grpc.mount(ctx.service, mount);
+        }
+        let relay = platform::outbox::relay::Relay::new(ctx.clone(), &config.ground.broker)?;
+        lifecycle.spawn(format!("{} relay", ctx.service), relay.run());
+        if let Some(consumer) = service.consumer {
+            let runner =
+                platform::consumer::runner::Runner::new(ctx.clone(), consumer, &config.ground.broker)?;
+            health.consumer(ctx.service, runner.health());
+            lifecycle.spawn(format!("{} consumer", ctx.service), runner.run());
+        }
+        for (name, task) in service.tasks {
+            lifecycle.spawn(format!("{} {name}", ctx.service), task);
+        }
+    }
+    if !grpc.is_empty() {
+        let address = config.ground.grpc.socket();
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address} (gRPC)"))?;
+        lifecycle.spawn("grpc", grpc.serve(listener, lifecycle.soft_token()));
+    }
+    Ok(())
+}
+
+/// Migrates the schemas of `targets`, all at once.
+pub async fn migrate(config: &Config, targets: &[&'static Target]) -> anyhow::Result<()> {
+    let databases = databases(config, targets).await?;
+    let work = databases.into_iter().map(|(schema, options)| async move {
+        use sqlx::Connection;
+        let named = || format!("migrating {schema}");
+        let mut connection =
+            sqlx::PgConnection::connect_with(&options).await.with_context(named)?;
+        platform::db::migrate(&mut connection, migrations(&schema)?).await.with_context(named)?;
+        Ok::<_, anyhow::Error>(())
+    });
+    futures_util::future::try_join_all(work).await?;
+    Ok(())
+}
+
+fn migrations(schema: &str) -> anyhow::Result<&'static sqlx::migrate::Migrator> {
+    Ok(match schema {
+        "identity" => &identity::MIGRATIONS,
+        "inventory" => &inventory::MIGRATIONS,
+        "catalog" => &catalog::MIGRATIONS,
+        "cart" => &cart::MIGRATIONS,
+        "payments" => &payments::MIGRATIONS,
+        "payment_simulator" => &payments::simulator::MIGRATIONS,
+        "orders" => &orders::MIGRATIONS,
+        "notifications" => &notifications::MIGRATIONS,
+        other => anyhow::bail!("no migrations for {other}"),
+    })
+}
+
+/// Creates every topic that is missing.
+pub async fn create_topics(bootstrap: &str) -> anyhow::Result<()> {
+    let all = contracts::topics::all(&targets::consumers());
+    let kept: Vec<String> = all.iter().map(|(_, _, ms)| ms.to_string()).collect();
+    let settings: Vec<[(&str, &str); 1]> =
+        kept.iter().map(|ms| [("retention.ms", ms.as_str())]).collect();
+    let wanted: Vec<_> = all
+        .iter()
+        .zip(&settings)
+        .map(|((name, partitions, _), config)| platform::engines::broker::topics::Topic {
+            name,
+            partitions: *partitions,
+            config,
+        })
+        .collect();
+    Ok(platform::engines::broker::topics::ensure(bootstrap, &wanted).await?)
+}
+
+/// The broker's address from the configuration.
+pub fn bootstrap(config: &Config) -> String {
+    let broker = &config.ground.broker;
+    match broker.mode {
+        DatabaseMode::Embedded => format!("127.0.0.1:{}", broker.port),
+        DatabaseMode::External => broker.bootstrap.clone(),
+    }
+}

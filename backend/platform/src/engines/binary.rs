@@ -34,7 +34,11 @@ pub struct Sources {
 ///
 /// # Errors
 /// What kept the last way (the build) from working.
-pub async fn resolve(pin: &Pin, sources: &Sources, progress: &Progress) -> Result<PathBuf, EngineError> {
+pub async fn resolve(
+    pin: &Pin,
+    sources: &Sources,
+    progress: &Progress,
+) -> Result<PathBuf, EngineError> {
     let folder = sources.cache.join("engines");
     create_private_dir(&folder)?;
     let program = folder.join(pin.file_name());
@@ -50,7 +54,9 @@ pub async fn resolve(pin: &Pin, sources: &Sources, progress: &Progress) -> Resul
         match unpack(pin, archives, &program, progress).await {
             Ok(true) => return Ok(program),
             Ok(false) => {}
-            Err(error) => progress.say(format!("the archive of {} is of no use: {error}", pin.name)),
+            Err(error) => {
+                progress.say(format!("the archive of {} is of no use: {error}", pin.name))
+            }
         }
     }
     build(pin, &folder, &program, progress).await?;
@@ -85,7 +91,12 @@ async fn take_turn(path: PathBuf) -> Result<File, EngineError> {
 }
 
 /// Unpacks the archive when the folder holds one; false when it does not.
-async fn unpack(pin: &Pin, archives: &Path, program: &Path, progress: &Progress) -> Result<bool, EngineError> {
+async fn unpack(
+    pin: &Pin,
+    archives: &Path,
+    program: &Path,
+    progress: &Progress,
+) -> Result<bool, EngineError> {
     let name = format!("{}.xz", pin.file_name());
     let archive = archives.join(&name);
     if !archive.is_file() {
@@ -102,7 +113,8 @@ async fn unpack(pin: &Pin, archives: &Path, program: &Path, progress: &Progress)
     }
     progress.say(format!("unpacking {} {}", pin.name, pin.version));
     let beside = program.with_file_name(format!("{}.unpacking", pin.file_name()));
-    let output = File::create(&beside).map_err(EngineError::io(format!("write {}", beside.display())))?;
+    let output =
+        File::create(&beside).map_err(EngineError::io(format!("write {}", beside.display())))?;
     let status = Command::new("xz")
         .args(["--decompress", "--stdout"])
         .arg(&archive)
@@ -124,7 +136,12 @@ async fn unpack(pin: &Pin, archives: &Path, program: &Path, progress: &Progress)
 }
 
 /// Builds the program with cargo from the package registry.
-async fn build(pin: &Pin, folder: &Path, program: &Path, progress: &Progress) -> Result<(), EngineError> {
+async fn build(
+    pin: &Pin,
+    folder: &Path,
+    program: &Path,
+    progress: &Progress,
+) -> Result<(), EngineError> {
     progress.say(format!(
         "building {} {} ({}); once, about {} minutes on two cores",
         pin.name, pin.version, pin.purpose, pin.build_minutes
@@ -184,7 +201,12 @@ async fn build(pin: &Pin, folder: &Path, program: &Path, progress: &Progress) ->
 }
 
 /// Writes cargo's output to the log and tells now and then how far it is.
-async fn follow_build(output: impl tokio::io::AsyncRead + Unpin, log: &LogFile, pin: &Pin, progress: &Progress) {
+async fn follow_build(
+    output: impl tokio::io::AsyncRead + Unpin,
+    log: &LogFile,
+    pin: &Pin,
+    progress: &Progress,
+) {
     use std::io::Write;
     let began = Instant::now();
     let mut last_report = began;
@@ -211,7 +233,8 @@ async fn follow_build(output: impl tokio::io::AsyncRead + Unpin, log: &LogFile, 
 /// Puts a finished program into the cache, its checksum first.
 async fn install(from: &Path, program: &Path) -> Result<(), EngineError> {
     let doing = || format!("put {} into the cache", program.display());
-    fs::set_permissions(from, fs::Permissions::from_mode(0o755)).map_err(EngineError::io(doing()))?;
+    fs::set_permissions(from, fs::Permissions::from_mode(0o755))
+        .map_err(EngineError::io(doing()))?;
     let sum = sha256(from).await?;
     write_private(&checksum_file(program), &sum)?;
     fs::rename(from, program).map_err(EngineError::io(doing()))

@@ -180,6 +180,9 @@ async fn answers_metadata(servers: String) -> Result<bool, EngineError> {
     .await;
     match asked {
         Ok(answer) => answer.map_err(EngineError::log("make a Kafka client")),
-        Err(error) => Err(EngineError::Failed { engine: "the broker", reason: format!("check failed: {error}") }),
+        Err(error) => Err(EngineError::Failed {
+            engine: "the broker",
+            reason: format!("check failed: {error}"),
+        }),
     }
 }

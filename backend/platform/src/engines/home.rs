@@ -106,10 +106,9 @@ impl Home {
                     self.root.display()
                 )))
             }
-            Err(TryLockError::Error(source)) => Err(EngineError::Io {
-                doing: format!("lock {}", path.display()),
-                source,
-            }),
+            Err(TryLockError::Error(source)) => {
+                Err(EngineError::Io { doing: format!("lock {}", path.display()), source })
+            }
         }
     }
 

@@ -86,9 +86,7 @@ pub fn pins() -> Result<BTreeMap<String, Pin>, EngineError> {
 /// # Errors
 /// When there is no such part.
 pub fn pin(part: &str) -> Result<Pin, EngineError> {
-    pins()?
-        .remove(part)
-        .ok_or_else(|| EngineError::Home(format!("engines.toml pins no {part}")))
+    pins()?.remove(part).ok_or_else(|| EngineError::Home(format!("engines.toml pins no {part}")))
 }
 
 #[cfg(test)]

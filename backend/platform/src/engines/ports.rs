@@ -17,10 +17,9 @@ pub fn ensure_free(port: u16, purpose: &'static str) -> Result<(), EngineError> 
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             Err(EngineError::PortTaken { port, purpose, holder: holder(port) })
         }
-        Err(source) => Err(EngineError::Io {
-            doing: format!("listen on port {port} ({purpose})"),
-            source,
-        }),
+        Err(source) => {
+            Err(EngineError::Io { doing: format!("listen on port {port} ({purpose})"), source })
+        }
     }
 }
 
@@ -38,8 +37,9 @@ pub fn holder(port: u16) -> Option<String> {
     process::all_ids().into_iter().find_map(|pid| {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
         let holds = descriptors.flatten().any(|descriptor| {
-            fs::read_link(descriptor.path())
-                .is_ok_and(|target| wanted.iter().any(|socket| target.as_os_str() == socket.as_str()))
+            fs::read_link(descriptor.path()).is_ok_and(|target| {
+                wanted.iter().any(|socket| target.as_os_str() == socket.as_str())
+            })
         });
         holds.then(|| {
             let name = process::name(pid).unwrap_or_else(|| "a process".to_owned());

@@ -242,7 +242,11 @@ pub async fn wipe(home: &Home) -> Result<(), EngineError> {
 
 /// Makes the cluster beside its place and moves it there whole, so that an
 /// interrupted creation leaves nothing half-made.
-async fn ensure_cluster(config: &PostgresConfig, place: &Place, binaries: &Binaries) -> Result<(), EngineError> {
+async fn ensure_cluster(
+    config: &PostgresConfig,
+    place: &Place,
+    binaries: &Binaries,
+) -> Result<(), EngineError> {
     if place.data().join("PG_VERSION").is_file() {
         return Ok(());
     }
@@ -279,7 +283,10 @@ async fn ensure_cluster(config: &PostgresConfig, place: &Place, binaries: &Binar
         let words = String::from_utf8_lossy(&made.stderr);
         return Err(EngineError::Failed {
             engine: "initdb",
-            reason: format!("could not make the cluster: {}", words.lines().last().unwrap_or_default()),
+            reason: format!(
+                "could not make the cluster: {}",
+                words.lines().last().unwrap_or_default()
+            ),
         });
     }
     fs::rename(&unfinished, place.data())
@@ -335,7 +342,11 @@ impl Engine for Server {
                 Ok(true)
             }
             Err(sqlx::Error::Io(_)) => Ok(false),
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(CANNOT_CONNECT_NOW) => Ok(false),
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(CANNOT_CONNECT_NOW) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(EngineError::database("sign in to the private PostgreSQL")(error)),
         }
     }

@@ -22,10 +22,7 @@ pub fn all_ids() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Short name of a process.
@@ -179,7 +176,9 @@ impl LogFile {
         let tail = tail.unwrap_or_default();
         let telling: Vec<&str> = tail
             .lines()
-            .filter(|line| ["FATAL", "ERROR", "rror:", "panicked"].iter().any(|word| line.contains(word)))
+            .filter(|line| {
+                ["FATAL", "ERROR", "rror:", "panicked"].iter().any(|word| line.contains(word))
+            })
             .collect();
         let chosen = if telling.is_empty() { tail.lines().collect() } else { telling };
         let from = chosen.len().saturating_sub(2);

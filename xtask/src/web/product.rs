@@ -24,8 +24,9 @@ pub struct Product {
     /// Folders and files whose contents decide whether it must be built again.
     inputs: Vec<PathBuf>,
     out: PathBuf,
-    /// Copied beside the program: `index.html`, styles, pictures.
-    statics: Option<PathBuf>,
+    /// Folders copied beside the program (`index.html`, styles, fonts), each into
+    /// the folder of `out` named behind it.
+    statics: Vec<(PathBuf, &'static str)>,
 }
 
 /// The storefront's islands, one crate each.
@@ -35,9 +36,8 @@ pub fn islands(root: &Path) -> Result<Vec<Product>> {
     if !workspace.is_dir() {
         return Ok(products);
     }
-    let mut folders = fs::read_dir(&workspace)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
+    let mut folders =
+        fs::read_dir(&workspace)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     folders.sort();
     for folder in folders.into_iter().filter(|folder| folder.join("Cargo.toml").is_file()) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -52,7 +52,7 @@ pub fn islands(root: &Path) -> Result<Vec<Product>> {
             ],
             workspace: workspace.clone(),
             out: root.join("web-ui/dist"),
-            statics: None,
+            statics: Vec::new(),
         });
     }
     Ok(products)
@@ -61,17 +61,21 @@ pub fn islands(root: &Path) -> Result<Vec<Product>> {
 /// The console's window, where `desktop/ui` exists.
 pub fn console(root: &Path) -> Option<Product> {
     let workspace = root.join("desktop");
+    // The storefront's typefaces, so that both speak with one voice.
+    let fonts = root.join("web-ui/assets/fonts");
     workspace.join("ui/Cargo.toml").is_file().then(|| Product {
         package: "desktop-ui".to_owned(),
         inputs: vec![
             workspace.join("ui"),
+            workspace.join("bridge"),
+            fonts.clone(),
             workspace.join("Cargo.toml"),
             workspace.join("Cargo.lock"),
             root.join("shared-types"),
             root.join("Cargo.toml"),
         ],
         out: workspace.join("dist"),
-        statics: Some(workspace.join("ui/static")),
+        statics: vec![(workspace.join("ui/static"), ""), (fonts, "fonts")],
         workspace,
     })
 }
@@ -116,7 +120,8 @@ impl Product {
 
     /// Whether the last build had the same inputs.
     pub fn is_fresh(&self, fingerprint: &str) -> bool {
-        self.module().is_file() && fs::read_to_string(self.stamp()).is_ok_and(|was| was == fingerprint)
+        self.module().is_file()
+            && fs::read_to_string(self.stamp()).is_ok_and(|was| was == fingerprint)
     }
 
     pub fn mark_fresh(&self, fingerprint: &str) -> Result<()> {
@@ -130,7 +135,13 @@ impl Product {
         println!("web: compiling {} ({profile})", self.package);
         let target_dir = repo::target_dir(root);
         let mut cargo = Command::new(repo::cargo());
-        cargo.current_dir(&self.workspace).args(["build", "-p", &self.package, "--profile", profile]);
+        cargo.current_dir(&self.workspace).args([
+            "build",
+            "-p",
+            &self.package,
+            "--profile",
+            profile,
+        ]);
         cargo.args(["--target", TARGET, "--target-dir"]).arg(&target_dir);
         // Flags meant for the host would reach the module too.
         cargo.env_remove("RUSTFLAGS");
@@ -141,12 +152,20 @@ impl Product {
             bail!("{} does not compile", self.package);
         }
         let folder = if profile == "dev" { "debug" } else { profile };
-        let compiled = target_dir.join(TARGET).join(folder).join(format!("{}.wasm", self.crate_name()));
+        let compiled =
+            target_dir.join(TARGET).join(folder).join(format!("{}.wasm", self.crate_name()));
 
         fs::create_dir_all(&self.out)?;
         let _ = fs::remove_file(self.stamp());
         let status = Command::new(bindgen)
-            .args(["--target", "web", "--no-typescript", "--out-name", &self.crate_name(), "--out-dir"])
+            .args([
+                "--target",
+                "web",
+                "--no-typescript",
+                "--out-name",
+                &self.crate_name(),
+                "--out-dir",
+            ])
             .args([&self.out, &compiled])
             .status()
             .context("cannot start wasm-bindgen")?;
@@ -163,8 +182,8 @@ impl Product {
             self.out.join(format!("{name}.start.js")),
             format!("import init from \"./{name}.js\";\ninit();\n"),
         )?;
-        if let Some(statics) = self.statics.as_deref().filter(|folder| folder.is_dir()) {
-            copy_tree(statics, &self.out)?;
+        for (folder, below) in self.statics.iter().filter(|(folder, _)| folder.is_dir()) {
+            copy_tree(folder, &self.out.join(below))?;
         }
         Ok(())
     }
@@ -173,7 +192,8 @@ impl Product {
     pub fn report(&self) -> Result<()> {
         let name = self.crate_name();
         for file in [self.module(), self.out.join(format!("{name}.js"))] {
-            let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let bytes =
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             println!(
                 "web: {:<28} {:>8.1} kB raw {:>8.1} kB brotli",
                 file.file_name().unwrap_or_default().to_string_lossy(),
@@ -204,7 +224,8 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         if source.is_dir() {
             copy_tree(&source, &target)?;
         } else {
-            fs::copy(&source, &target).with_context(|| format!("cannot copy {}", source.display()))?;
+            fs::copy(&source, &target)
+                .with_context(|| format!("cannot copy {}", source.display()))?;
         }
     }
     Ok(())

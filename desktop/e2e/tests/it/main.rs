@@ -1,0 +1,4 @@
+//! The console against a small fake shop, in its real window.
+
+mod shop;
+mod window;

@@ -99,7 +99,15 @@ fn is_generated(path: &str) -> bool {
 pub fn check(root: &Path) -> Result<Vec<Finding>> {
     let tree = Tree::read(root)?;
     let mut findings = Vec::new();
-    for rule in [crates::check, arrows::check, sizes::check, words::check, sql::check, docs::check, dead::check] {
+    for rule in [
+        crates::check,
+        arrows::check,
+        sizes::check,
+        words::check,
+        sql::check,
+        docs::check,
+        dead::check,
+    ] {
         findings.extend(rule(&tree));
     }
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));

@@ -52,7 +52,9 @@ pub fn run(options: &Options) -> Result<()> {
         products.extend(product::console(&root));
     }
     if products.is_empty() {
-        bail!("nothing to build: neither web-ui/islands/*/Cargo.toml nor desktop/ui/Cargo.toml exists");
+        bail!(
+            "nothing to build: neither web-ui/islands/*/Cargo.toml nor desktop/ui/Cargo.toml exists"
+        );
     }
 
     let stale = products

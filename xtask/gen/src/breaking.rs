@@ -25,7 +25,8 @@ pub fn against_baseline(contracts: &Path, new: &[u8]) -> Result<Vec<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let old = promises(&FileDescriptorSet::decode(old.as_slice()).context("the baseline is broken")?);
+    let old =
+        promises(&FileDescriptorSet::decode(old.as_slice()).context("the baseline is broken")?);
     let new = promises(&FileDescriptorSet::decode(new)?);
     Ok(compare(&old, &new))
 }
@@ -68,7 +69,8 @@ fn promises(set: &FileDescriptorSet) -> Promises {
                     if method.server_streaming() { "stream " } else { "" },
                     method.output_type(),
                 );
-                promises.insert(format!("rpc {package}.{}/{}", service.name(), method.name()), said);
+                promises
+                    .insert(format!("rpc {package}.{}/{}", service.name(), method.name()), said);
             }
         }
     }
@@ -100,7 +102,8 @@ fn of_message(scope: &str, message: &DescriptorProto, promises: &mut Promises) {
 fn of_enum(scope: &str, kind: &EnumDescriptorProto, promises: &mut Promises) {
     let name = format!("{scope}.{}", kind.name());
     for value in &kind.value {
-        promises.insert(format!("value {name} = {}", value.number()), format!("`{}`", value.name()));
+        promises
+            .insert(format!("value {name} = {}", value.number()), format!("`{}`", value.name()));
     }
 }
 
@@ -155,7 +158,10 @@ mod tests {
     fn the_proto_files_keep_the_promises_of_the_baseline() {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let contracts = manifest.ancestors().nth(2).expect("xtask/gen").join("backend/contracts");
-        assert!(baseline(&contracts).is_file(), "the baseline is missing: `cargo run -p xtask-gen -- --accept`");
+        assert!(
+            baseline(&contracts).is_file(),
+            "the baseline is missing: `cargo run -p xtask-gen -- --accept`"
+        );
         let output = output::generate(&contracts).expect("the proto files compile");
         let broken = against_baseline(&contracts, &output.descriptors).expect("comparable");
         assert!(broken.is_empty(), "{}", broken.join("\n"));

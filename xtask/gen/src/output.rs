@@ -58,7 +58,8 @@ pub fn generate(contracts: &Path) -> Result<Output> {
     let mut files = BTreeMap::new();
     for package in &packages {
         let name = format!("{package}.rs");
-        let code = fs::read(scratch.0.join(&name)).with_context(|| format!("{name} was not generated"))?;
+        let code =
+            fs::read(scratch.0.join(&name)).with_context(|| format!("{name} was not generated"))?;
         files.insert(name, code);
     }
     files.insert(PACKAGES.to_owned(), module_tree(&packages)?.into_bytes());
@@ -72,7 +73,8 @@ pub fn generate(contracts: &Path) -> Result<Output> {
 }
 
 fn find_protos(base: &Path, folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {

@@ -27,7 +27,8 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
         for (index, line) in manifest.text.lines().enumerate() {
             let line = line.trim();
             if let Some(section) = line.strip_prefix('[') {
-                in_dependencies = section.contains("dependencies") && !section.contains("workspace.");
+                in_dependencies =
+                    section.contains("dependencies") && !section.contains("workspace.");
                 continue;
             }
             let name = line.split(['=', '.', ' ']).next().unwrap_or_default();
@@ -53,12 +54,21 @@ mod tests {
     #[test]
     fn a_service_may_not_name_another_and_platform_no_contract() {
         let found = check(&tree(&[
-            ("backend/services/orders/Cargo.toml", "[dependencies]\nplatform = { workspace = true }\ninventory.workspace = true\n"),
+            (
+                "backend/services/orders/Cargo.toml",
+                "[dependencies]\nplatform = { workspace = true }\ninventory.workspace = true\n",
+            ),
             ("backend/services/inventory/Cargo.toml", "[package]\nname = \"inventory\"\n"),
-            ("backend/platform/Cargo.toml", "[dev-dependencies]\ncontracts = { workspace = true }\n"),
+            (
+                "backend/platform/Cargo.toml",
+                "[dev-dependencies]\ncontracts = { workspace = true }\n",
+            ),
             ("backend/bellavista/Cargo.toml", "[dependencies]\ninventory = { workspace = true }\n"),
         ]));
         let places: Vec<_> = found.iter().map(|f| (f.path.as_str(), f.line)).collect();
-        assert_eq!(places, [("backend/services/orders/Cargo.toml", 3), ("backend/platform/Cargo.toml", 2)]);
+        assert_eq!(
+            places,
+            [("backend/services/orders/Cargo.toml", 3), ("backend/platform/Cargo.toml", 2)]
+        );
     }
 }

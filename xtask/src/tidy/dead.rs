@@ -14,7 +14,9 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
             continue;
         }
         if let Some(source) = tree.rust.iter().find(|source| source.path == path) {
-            open.extend(children(source).into_iter().filter(|child| known.contains(child.as_str())));
+            open.extend(
+                children(source).into_iter().filter(|child| known.contains(child.as_str())),
+            );
         }
     }
     let mut findings = Vec::new();
@@ -60,7 +62,9 @@ fn children(source: &Source) -> Vec<String> {
     let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = file.strip_suffix(".rs").unwrap_or(file);
     let is_crate_root = matches!(stem, "lib" | "main" | "mod" | "build")
-        || ["/tests", "/benches", "/examples", "/src/bin"].iter().any(|kind| folder.ends_with(kind));
+        || ["/tests", "/benches", "/examples", "/src/bin"]
+            .iter()
+            .any(|kind| folder.ends_with(kind));
     let base = if is_crate_root { folder.to_owned() } else { format!("{folder}/{stem}") };
 
     let mut found = Vec::new();

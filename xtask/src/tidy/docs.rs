@@ -19,7 +19,8 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
         if !is_root {
             continue;
         }
-        let needed = if source.path.starts_with("backend/services/") { FRONT_PAGE_LINES } else { 1 };
+        let needed =
+            if source.path.starts_with("backend/services/") { FRONT_PAGE_LINES } else { 1 };
         let written = source.raw.lines().take_while(|line| line.starts_with("//!")).count();
         if written < needed {
             findings.push(Finding::new(
@@ -49,7 +50,11 @@ mod tests {
         let paths: Vec<&str> = found.iter().map(|finding| finding.path.as_str()).collect();
         assert_eq!(
             paths,
-            ["backend/services/orders/README.md", "backend/services/orders/src/lib.rs", "proofs/src/main.rs"]
+            [
+                "backend/services/orders/README.md",
+                "backend/services/orders/src/lib.rs",
+                "proofs/src/main.rs"
+            ]
         );
     }
 }

@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn long_functions_and_files_are_found() {
         let body = "    let _ = 1;\n".repeat(69);
-        let long = format!("trait T {{ fn small(a: [u8; 2]); }}\npub async fn big() -> u8 {{\n{body}}}\n");
+        let long =
+            format!("trait T {{ fn small(a: [u8; 2]); }}\npub async fn big() -> u8 {{\n{body}}}\n");
         let found = check(&tree(&[("a/src/a.rs", &long), ("a/src/b.rs", &"\n".repeat(501))]));
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!((found[0].line, found[1].line), (2, 501));

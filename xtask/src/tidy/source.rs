@@ -201,7 +201,9 @@ impl Masked {
                     self.take(true, false);
                     self.string();
                 }
-                ('b', 'r') if !inside_name && matches!(self.peek(2), '"' | '#') => self.raw_string(2),
+                ('b', 'r') if !inside_name && matches!(self.peek(2), '"' | '#') => {
+                    self.raw_string(2)
+                }
                 ('\'', _) => self.quote(),
                 _ => self.take(true, false),
             }

@@ -72,7 +72,8 @@ fn opening(path: &str, text: &str) -> Option<Finding> {
         return Some(Finding::new(path, 1, "a migration without a timestamp", mend));
     }
     let first = text.lines().next().unwrap_or_default();
-    let sentence = first.strip_prefix("-- ").is_some_and(|words| words.split_whitespace().count() >= 4);
+    let sentence =
+        first.strip_prefix("-- ").is_some_and(|words| words.split_whitespace().count() >= 4);
     (!sentence).then(|| {
         Finding::new(
             path,
@@ -105,8 +106,14 @@ mod tests {
     #[test]
     fn migrations_say_why_and_stay_at_home() {
         let mut files = vec![
-            ("migrations/orders/20261101000000_a.sql", "CREATE TABLE a (x int REFERENCES inventory.stock(x));"),
-            ("migrations/orders/20261101000001_b.sql", "-- Orders need a number; old code ignores it.\nSELECT 1;"),
+            (
+                "migrations/orders/20261101000000_a.sql",
+                "CREATE TABLE a (x int REFERENCES inventory.stock(x));",
+            ),
+            (
+                "migrations/orders/20261101000001_b.sql",
+                "-- Orders need a number; old code ignores it.\nSELECT 1;",
+            ),
             ("migrations/orders/b.sql", "-- Orders need a number; old code ignores it."),
         ];
         files.extend(CRATES);

@@ -3,7 +3,8 @@
 use super::{Finding, Tree, source::has_word};
 
 /// Put together here so that the rule does not find itself.
-const NOTES: [&str; 4] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK")];
+const NOTES: [&str; 4] =
+    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK")];
 const MACROS: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
 const COMMENTED: [&str; 9] = ["sql", "sh", "toml", "yml", "yaml", "js", "css", "proto", "rego"];
 
@@ -17,7 +18,8 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
                 findings.push(Finding::new(&source.path, number, format!("stray `{name}`"), mend));
             }
             if line.contains("#[ignore") {
-                let mend = "a test runs or does not exist; foreign engines have a suite of their own";
+                let mend =
+                    "a test runs or does not exist; foreign engines have a suite of their own";
                 findings.push(Finding::new(&source.path, number, "an ignored test", mend));
             }
         }
@@ -54,7 +56,8 @@ mod tests {
     #[test]
     fn notes_macros_and_ignored_tests_are_found() {
         let note = concat!("TO", "DO");
-        let rust = format!("// {note} later\nfn f() {{ todo!() }}\n#[ignore]\nlet s = \"{note}\";\n");
+        let rust =
+            format!("// {note} later\nfn f() {{ todo!() }}\n#[ignore]\nlet s = \"{note}\";\n");
         let found = check(&tree(&[("a/src/a.rs", &rust), ("m/1.sql", &format!("-- {note}\n"))]));
         let lines: Vec<usize> = found.iter().map(|finding| finding.line).collect();
         assert_eq!(lines, [1, 2, 3, 1], "{found:?}");

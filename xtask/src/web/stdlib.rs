@@ -41,7 +41,9 @@ pub fn ensure(archives: Option<&Path>, only: Option<Source>) -> Result<()> {
         (Source::Archive, "an archive"),
     ];
     let mut reasons = Vec::new();
-    for (source, name) in ways.into_iter().filter(|(source, _)| only.is_none_or(|only| only == *source)) {
+    for (source, name) in
+        ways.into_iter().filter(|(source, _)| only.is_none_or(|only| only == *source))
+    {
         println!("web: trying {name}");
         let tried = match source {
             Source::Rustup => from_rustup(),
@@ -95,9 +97,11 @@ fn quietly(command: &mut Command) -> Result<String> {
 
 fn from_rustup() -> Result<()> {
     // An unreachable server may hang; `timeout` is part of coreutils.
-    quietly(Command::new("timeout").current_dir(repo::root()).args([
-        "180", "rustup", "target", "add", TARGET,
-    ]))?;
+    quietly(
+        Command::new("timeout")
+            .current_dir(repo::root())
+            .args(["180", "rustup", "target", "add", TARGET]),
+    )?;
     Ok(())
 }
 
@@ -111,7 +115,11 @@ fn from_debian(version: &str, sysroot: &Path) -> Result<()> {
             fs::create_dir_all(folder.join(sub))?;
         }
         let list = folder.join("sources.list");
-        let signed = if Path::new(KEYRING).is_file() { format!(" [signed-by={KEYRING}]") } else { String::new() };
+        let signed = if Path::new(KEYRING).is_file() {
+            format!(" [signed-by={KEYRING}]")
+        } else {
+            String::new()
+        };
         fs::write(&list, format!("deb{signed} {DEBIAN} {SUITE} main\n"))?;
         let options = [
             format!("Dir::Etc::sourcelist={}", list.display()),
@@ -145,13 +153,9 @@ fn from_debian(version: &str, sysroot: &Path) -> Result<()> {
 }
 
 fn matching_version<'a>(madison: &'a str, version: &str) -> Option<&'a str> {
-    madison
-        .lines()
-        .filter_map(|line| line.split('|').nth(1))
-        .map(str::trim)
-        .find(|offered| {
-            offered.strip_prefix(version).is_some_and(|rest| rest.starts_with(['+', '-', '~']))
-        })
+    madison.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim).find(|offered| {
+        offered.strip_prefix(version).is_some_and(|rest| rest.starts_with(['+', '-', '~']))
+    })
 }
 
 fn build_sources(sources: &Path, sysroot: &Path) -> Result<()> {
@@ -163,7 +167,14 @@ fn build_sources(sources: &Path, sysroot: &Path) -> Result<()> {
             .env("__CARGO_DEFAULT_LIB_METADATA", "stablestd")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .env("RUSTFLAGS", "-Zforce-unstable-if-unmarked -Cembed-bitcode=yes")
-            .args(["build", "--release", "--target", TARGET, "--manifest-path", "sysroot/Cargo.toml"])
+            .args([
+                "build",
+                "--release",
+                "--target",
+                TARGET,
+                "--manifest-path",
+                "sysroot/Cargo.toml",
+            ])
             .args(["--features", "panic-unwind compiler-builtins-mem", "--target-dir"])
             .arg(&target_dir),
     )?;

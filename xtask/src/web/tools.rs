@@ -15,7 +15,8 @@ const BINARYEN: &str = "132.0.0";
 
 /// The `wasm-bindgen` version of a lock file: crate and program must agree.
 pub fn locked_version(lock: &Path) -> Result<String> {
-    let text = fs::read_to_string(lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let text =
+        fs::read_to_string(lock).with_context(|| format!("cannot read {}", lock.display()))?;
     version_in_lock(&text).with_context(|| format!("no wasm-bindgen in {}", lock.display()))
 }
 
@@ -35,10 +36,21 @@ pub fn wasm_bindgen(version: &str) -> Result<PathBuf> {
             return Ok(candidate);
         }
     }
-    println!("web: installing wasm-bindgen {version} into {} (a few minutes, once)", tools.display());
+    println!(
+        "web: installing wasm-bindgen {version} into {} (a few minutes, once)",
+        tools.display()
+    );
     let install = |locked: bool| -> Result<bool> {
         let mut command = Command::new(repo::cargo());
-        command.args(["install", "wasm-bindgen-cli", "--force", "--quiet", "--version", version, "--root"]);
+        command.args([
+            "install",
+            "wasm-bindgen-cli",
+            "--force",
+            "--quiet",
+            "--version",
+            version,
+            "--root",
+        ]);
         command.arg(&tools);
         // Shared with our own code it would be built with our settings.
         command.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
@@ -61,10 +73,9 @@ pub fn wasm_bindgen(version: &str) -> Result<PathBuf> {
 }
 
 fn speaks(program: &Path, version: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim() == format!("wasm-bindgen {version}"))
+    Command::new(program).arg("--version").output().is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout).trim() == format!("wasm-bindgen {version}")
+    })
 }
 
 /// How to start `wasm-opt`.
@@ -79,7 +90,12 @@ impl Optimiser {
         let small = wasm.with_extension("opt");
         let status = Command::new(&self.program)
             .arg(&self.script)
-            .args(["-Oz", "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-sign-ext"])
+            .args([
+                "-Oz",
+                "--enable-bulk-memory",
+                "--enable-nontrapping-float-to-int",
+                "--enable-sign-ext",
+            ])
             .args(["--enable-mutable-globals", "--enable-reference-types", "--enable-multivalue"])
             .args(["--strip-debug", "--strip-producers"])
             .arg(wasm)
@@ -109,7 +125,14 @@ pub fn wasm_opt() -> Result<Optimiser> {
         println!("web: installing binaryen {BINARYEN} into {}", folder.display());
         fs::create_dir_all(&folder)?;
         let status = Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--prefix"])
+            .args([
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--loglevel=error",
+                "--prefix",
+            ])
             .arg(&folder)
             .arg(format!("binaryen@{BINARYEN}"))
             .stdin(Stdio::null())

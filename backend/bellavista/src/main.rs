@@ -12,6 +12,7 @@ mod runner;
 mod settings;
 mod storefront;
 mod targets;
+mod up;
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +30,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Open the whole shop on this machine: database, event log, services, demo.
+    Up(up::Args),
+    /// Stop the shop, also what a killed one left behind.
+    Down,
+    /// Every address, one `name URL` per line.
+    Urls,
+    /// Follow the log of one part.
+    Logs(up::LogsArgs),
+    /// Fetch or build the child engines and say where they are.
+    Engines(up::EngineArgs),
     /// Run targets in this process: `serve all`, `serve orders,inventory`.
     Serve(commands::serve::Args),
     /// Bring every schema and topic up to date, then end.
@@ -50,14 +61,13 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    let outcome = settings::load(&cli.flags).map_err(anyhow::Error::from).and_then(|config| {
-        platform::logging::install(&config.ground.log)?;
+    let outcome = load(&cli).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             // Rendering a page nests deeply.
             .thread_stack_size(8 * 1024 * 1024)
             .build()?;
-        runtime.block_on(run(cli.command, config))
+        runtime.block_on(run(cli.command, config, &cli.flags))
     });
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
@@ -68,8 +78,28 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-async fn run(command: Command, config: platform::config::Config) -> anyhow::Result<()> {
+/// The configuration of a command, and its log: `up` keeps the terminal free
+/// and writes a file.
+fn load(cli: &Cli) -> anyhow::Result<platform::config::Config> {
+    if let Command::Up(args) = &cli.command {
+        return up::load(args, &cli.flags);
+    }
+    let config = settings::load(&cli.flags)?;
+    platform::logging::install(&config.ground.log)?;
+    Ok(config)
+}
+
+async fn run(
+    command: Command,
+    config: platform::config::Config,
+    flags: &Flags,
+) -> anyhow::Result<()> {
     match command {
+        Command::Up(args) => up::run(args, config, flags).await,
+        Command::Down => up::down(&config).await,
+        Command::Urls => up::urls(&config),
+        Command::Logs(args) => up::logs(&args, &config),
+        Command::Engines(args) => up::engines(&args).await,
         Command::Serve(args) => commands::serve::run(args, config).await,
         Command::Migrate => commands::migrate::run(&config).await,
         Command::Config(command) => commands::config::run(command, &config),

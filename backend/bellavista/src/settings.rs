@@ -34,7 +34,12 @@ const DISTANCES: &[(&str, u16)] = &[
 
 /// Loads and checks everything the flags name.
 pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
-    let overrides = overrides(flags)?;
+    load_with(flags, "")
+}
+
+/// Like [`load`], with settings (TOML) of the command itself on top.
+pub fn load_with(flags: &Flags, command: &str) -> Result<Config, ConfigError> {
+    let overrides = overrides(flags)? + command;
     // The variable that names the file is not a setting.
     Config::load(DEFAULTS, flags.config.as_deref(), &overrides)
 }

@@ -184,7 +184,7 @@ impl Config {
 
 fn environment() -> Env {
     // Settings of the start script and the tests share the prefix.
-    Env::prefixed("BV_").split("__").ignore(&["engine_cache", "wasm_std", "test_cluster"])
+    Env::prefixed("BV_").split("__").ignore(&["config", "engine_cache", "cache", "wasm_std", "test_cluster"])
 }
 
 fn extract_ground(source: &Figment) -> Result<Ground, ConfigError> {
@@ -199,7 +199,9 @@ fn extract_ground(source: &Figment) -> Result<Ground, ConfigError> {
     // Extracting each section from the source keeps the file's name in errors.
     for name in GROUND {
         match *name {
-            "http" | "grpc" | "internal" => drop(source.extract_inner::<Listen>(name).map_err(describe)?),
+            "http" | "grpc" | "internal" => {
+                drop(source.extract_inner::<Listen>(name).map_err(describe)?)
+            }
             "database" => drop(source.extract_inner::<Database>(name).map_err(describe)?),
             "broker" => drop(source.extract_inner::<Broker>(name).map_err(describe)?),
             "auth" => drop(source.extract_inner::<Auth>(name).map_err(describe)?),

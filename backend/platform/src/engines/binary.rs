@@ -272,3 +272,68 @@ async fn sha256(path: &Path) -> Result<String, EngineError> {
     .await;
     sum.map_err(std::io::Error::other).flatten().map_err(EngineError::io(doing))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::pins::Archive;
+
+    const PROGRAM: &str = "#!/bin/sh\necho engine\n";
+
+    /// A folder with the archive of a small program, and its pin.
+    async fn archived(folder: &Path) -> Pin {
+        let mut pin = crate::engines::pins::pin("broker").unwrap();
+        pin.name = "sample".to_owned();
+        let plain = folder.join(pin.file_name());
+        fs::write(&plain, PROGRAM).unwrap();
+        let binary_sha256 = sha256(&plain).await.unwrap();
+        let packed = Command::new("xz").arg(&plain).status().await.unwrap();
+        assert!(packed.success());
+        let file = format!("{}.xz", pin.file_name());
+        let archive = sha256(&folder.join(&file)).await.unwrap();
+        pin.archives =
+            [(TARGET.to_owned(), Archive { file, sha256: archive, binary_sha256 })].into();
+        pin
+    }
+
+    fn sources(folder: &Path) -> Sources {
+        Sources { cache: folder.join("cache"), archives: Some(folder.to_owned()) }
+    }
+
+    #[tokio::test]
+    async fn a_program_is_unpacked_once_and_unpacked_anew_when_harmed() {
+        let folder = tempfile::tempdir().unwrap();
+        let pin = archived(folder.path()).await;
+        let quiet = Progress::quiet();
+        let program = resolve(&pin, &sources(folder.path()), &quiet).await.unwrap();
+        let output = Command::new(&program).output().await.unwrap();
+        assert_eq!(output.stdout, b"engine\n");
+        let unneeded = Sources { archives: None, ..sources(folder.path()) };
+        assert_eq!(resolve(&pin, &unneeded, &quiet).await.unwrap(), program);
+
+        fs::write(&program, "harmed").unwrap();
+        let mended = resolve(&pin, &sources(folder.path()), &quiet).await.unwrap();
+        assert_eq!(fs::read_to_string(mended).unwrap(), PROGRAM);
+    }
+
+    #[tokio::test]
+    async fn an_archive_or_a_program_with_a_wrong_checksum_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let pin = archived(folder.path()).await;
+        let program = folder.path().join("out");
+        for part in ["archive", "program"] {
+            let mut forged = pin.clone();
+            let archive = forged.archives.get_mut(TARGET).unwrap();
+            match part {
+                "archive" => archive.sha256 = "0".repeat(64),
+                _ => archive.binary_sha256 = "0".repeat(64),
+            }
+            let refusal = unpack(&forged, folder.path(), &program, &Progress::quiet())
+                .await
+                .expect_err(part)
+                .to_string();
+            assert!(refusal.contains("wrong checksum"), "{refusal}");
+            assert!(!program.exists());
+        }
+    }
+}

@@ -12,6 +12,7 @@
 
 pub mod journey;
 
+mod picture;
 mod stage;
 mod webdriver;
 

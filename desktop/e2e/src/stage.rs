@@ -10,7 +10,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::webdriver::{self, Window};
+use tempfile::TempDir;
+
+use crate::{
+    picture,
+    webdriver::{self, Window},
+};
 
 const DRIVER_WAIT: Duration = Duration::from_secs(20);
 
@@ -53,6 +58,8 @@ pub struct Stage {
     // Dropped in this order: the driver takes the window with it.
     _driver: Running,
     _display: Running,
+    /// Where the display keeps its picture.
+    frame: TempDir,
 }
 
 impl Stage {
@@ -62,7 +69,8 @@ impl Stage {
     /// Something is missing on the machine, or does not come up in time.
     pub async fn open(config: StageConfig) -> Result<Self> {
         std::fs::create_dir_all(&config.artefacts)?;
-        let (display, name) = open_display(config.display)?;
+        let frame = TempDir::new()?;
+        let (display, name) = open_display(config.display, frame.path())?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut command = Command::new("WebKitWebDriver");
         command
@@ -81,16 +89,19 @@ impl Stage {
         let base = format!("http://127.0.0.1:{port}");
         webdriver::wait_until_ready(&base, Instant::now() + DRIVER_WAIT).await?;
         let window = Window::open(&base, &config.console).await?;
-        Ok(Stage { window, config, _driver: driver, _display: display })
+        Ok(Stage { window, config, _driver: driver, _display: display, frame })
     }
 
-    /// Keeps what the window shows as a PNG among the artefacts.
+    /// Keeps what the display shows, menu included, as a PNG among the artefacts.
+    /// Waits until the page has painted what it holds.
     ///
     /// # Errors
-    /// The window gives no picture, or it cannot be written.
+    /// The display gives no picture, or it cannot be written.
     pub async fn screenshot(&self, name: &str) -> Result<PathBuf> {
+        self.window.painted().await?;
         let path = self.config.artefacts.join(format!("{name}.png"));
-        std::fs::write(&path, self.window.screenshot().await?)?;
+        let shot = std::fs::read(self.frame.path().join("Xvfb_screen0"))?;
+        picture::write_png(&shot, &path)?;
         Ok(path)
     }
 
@@ -104,11 +115,12 @@ impl Stage {
 }
 
 /// Xvfb picks a free display number by itself and writes it to its standard output.
-fn open_display((width, height): (u32, u32)) -> Result<(Running, String)> {
+fn open_display((width, height): (u32, u32), frame: &Path) -> Result<(Running, String)> {
     let mut command = Command::new("Xvfb");
     command
         .args(["-displayfd", "1", "-screen", "0", &format!("{width}x{height}x24")])
-        .args(["-nolisten", "tcp"])
+        .args(["-nolisten", "tcp", "-fbdir"])
+        .arg(frame)
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut display = start(command, "xvfb")?;

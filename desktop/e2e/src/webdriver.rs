@@ -6,12 +6,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 /// How long a step may wait for what it wants to see.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(40);
 const CALL_WAIT: Duration = Duration::from_secs(60);
 /// The key under which the protocol hands out elements.
@@ -127,14 +126,12 @@ impl Window {
         Ok(())
     }
 
-    /// The window's content as a PNG.
-    ///
-    /// # Errors
-    /// The driver gives none.
-    pub async fn screenshot(&self) -> Result<Vec<u8>> {
-        let url = format!("{}/screenshot", self.session);
-        let value = call(&self.http, Method::GET, &url, None).await?;
-        Ok(STANDARD.decode(value.as_str().context("a screenshot that is no text")?)?)
+    /// Waits for two frames: what was there before the call is on the display then.
+    pub(crate) async fn painted(&self) -> Result<()> {
+        let script = "const done = arguments[0]; \
+                      const frames = n => n ? requestAnimationFrame(() => frames(n - 1)) : done(); \
+                      document.fonts.ready.then(() => frames(3));";
+        self.post("execute/async", json!({"script": script, "args": []})).await.map(|_| ())
     }
 
     async fn element(&self, css: &str) -> Result<String> {

@@ -32,6 +32,19 @@ pub async fn reconnect() -> Result<(), Refusal> {
     command("reconnect", &()).await
 }
 
+/// Gives the window's frame and native menu `light` or `dark`.
+pub async fn frame_theme(theme: &str) {
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        label: &'a str,
+        value: &'a str,
+    }
+    let arguments = Arguments { label: "main", value: theme };
+    if let Err(why) = command::<()>("plugin:window|set_theme", &arguments).await {
+        leptos::logging::error!("the frame keeps its theme: {}", why.message);
+    }
+}
+
 /// Calls `heard` for every event of that name, for as long as the window lives.
 pub async fn listen<T: DeserializeOwned>(event: &str, mut heard: impl FnMut(T) + 'static) {
     let callback = Closure::<dyn FnMut(JsValue)>::new(move |message: JsValue| {

@@ -35,4 +35,7 @@ fn set(theme: &str) {
     if let Some(root) = document().document_element() {
         let _ = root.set_attribute("data-theme", theme);
     }
+    // The frame and the native menu follow the page.
+    let theme = theme.to_owned();
+    leptos::task::spawn_local(async move { crate::shell::frame_theme(&theme).await });
 }

@@ -42,7 +42,7 @@ async fn orders_arrive_live_survive_a_broken_line_and_end_with_the_session() -> 
     stage.screenshot("console-sign-in").await?;
 
     journey::sign_in(window, &account(&shop, "admin@demo.bellavista.test")).await?;
-    journey::order(window, "BV-100969", "Canceled").await?;
+    journey::order(window, "BV-100969", "Fulfilled").await?;
     ensure!(journey::numbers(window).await?.len() == 50, "the first page fills the list");
 
     shop.happens(101_000, OrderStatus::Pending, 12_950);
@@ -94,7 +94,7 @@ async fn a_session_is_kept_sealed_and_taken_up_by_the_next_start() -> Result<()>
 
     let stage = Stage::open(StageConfig::beside_test(home.path())?).await?;
     journey::connection(&stage.window, "live").await?;
-    journey::order(&stage.window, "BV-100969", "Canceled").await?;
+    journey::order(&stage.window, "BV-100969", "Fulfilled").await?;
     ensure!(shop.renewals() > 0 && shop.reused() == 0, "the kept token was renewed once");
     stage.close().await
 }
@@ -137,7 +137,7 @@ async fn the_list_is_filtered_paged_and_walked_by_keyboard() -> Result<()> {
     let stage = Stage::open(StageConfig::beside_test(home.path())?).await?;
     let window = &stage.window;
     journey::sign_in(window, &account(&shop, "admin@demo.bellavista.test")).await?;
-    journey::order(window, "BV-100969", "Canceled").await?;
+    journey::order(window, "BV-100969", "Fulfilled").await?;
 
     window.press("jj").await?;
     let second = "document.querySelectorAll('tbody tr')[1]?.ariaSelected === 'true' \
@@ -165,7 +165,13 @@ async fn the_list_is_filtered_paged_and_walked_by_keyboard() -> Result<()> {
     window.evaluate("document.activeElement.blur()").await?;
     window.press("?").await?;
     window.until("the sheet", "document.querySelector('[role=dialog]') !== null").await?;
-    window.evaluate("document.documentElement.setAttribute('data-theme', 'dark')").await?;
+    stage.screenshot("console-shortcuts").await?;
+    window.press("\u{E00C}").await?;
+    window.click("[aria-label='Switch light and dark']").await?;
+    let dark = "document.documentElement.dataset.theme === 'dark'";
+    window.until("the dark theme", dark).await?;
+    window.press("?").await?;
+    window.until("the sheet", "document.querySelector('[role=dialog]') !== null").await?;
     stage.screenshot("console-shortcuts-dark").await?;
     window.press("\u{E00C}").await?;
     window.until("no sheet", "document.querySelector('[role=dialog]') === null").await?;

@@ -15,6 +15,9 @@ pub struct Registration {
     pub last_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
+    /// Roles beyond `CUSTOMER`; only administrators may give them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
 }
 
 /// A person as that person may see it.

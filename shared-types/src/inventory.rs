@@ -101,3 +101,36 @@ pub struct ShortLine {
     pub requested: i64,
     pub available: i64,
 }
+
+/// `GET /inventory/{productId}/stock`: all variants of a product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ProductStock {
+    pub product_id: crate::ProductId,
+    pub on_hand: i64,
+    pub held: i64,
+    pub allocated: i64,
+    pub set_aside: i64,
+    pub available: i64,
+    pub variants: Vec<Stock>,
+}
+
+/// `GET /inventory/{sku}/ledger`: one change of what is on hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEntry {
+    pub id: i64,
+    pub warehouse: String,
+    /// `opening`, `receipt`, `adjustment`, `count`, `return`, `dispatch`.
+    pub kind: String,
+    pub delta: i64,
+    /// What was on hand afterwards, in that warehouse.
+    pub on_hand: i64,
+    pub reason: String,
+    /// Who did it: `user:…`, `service:…`.
+    pub actor: String,
+    pub order_id: Option<OrderId>,
+    pub at: Timestamp,
+}

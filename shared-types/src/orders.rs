@@ -61,6 +61,10 @@ pub struct PlaceOrder {
     pub shipping_method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<PaymentMethod>,
+    /// `none` places the order without tax and shipping; for service accounts
+    /// and `ADMIN` only, such as a replay of old sales.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tax_and_shipping: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

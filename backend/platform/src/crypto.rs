@@ -8,7 +8,9 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use anyhow::Context as _;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
 use rand::RngCore;
+use sha2::Sha256;
 
 /// Writes a secret readable by its owner only. A file that is there already
 /// wins: the first writer decides.
@@ -35,13 +37,16 @@ pub fn write_secret_once(path: &Path, secret: &[u8]) -> anyhow::Result<()> {
 #[derive(Clone)]
 pub struct ColumnCipher {
     cipher: Aes256Gcm,
+    /// Derived from the key; for finding rows by an encrypted value.
+    index_key: [u8; 32],
 }
 
 const NONCE_BYTES: usize = 12;
 
 impl ColumnCipher {
     pub fn new(key: &[u8; 32]) -> Self {
-        ColumnCipher { cipher: Aes256Gcm::new(key.into()) }
+        let index_key = mac(key, &["blind index"]);
+        ColumnCipher { cipher: Aes256Gcm::new(key.into()), index_key }
     }
 
     /// Reads the key, or makes it when the file is not there yet.
@@ -70,14 +75,32 @@ impl ColumnCipher {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
+    /// A keyed hash of a value: equal values of one column are found by it, and
+    /// nobody without the key can try values against it.
+    pub fn blind_index(&self, context: &str, plain: &str) -> [u8; 32] {
+        mac(&self.index_key, &[context, plain])
+    }
+
     pub fn open(&self, context: &str, sealed: &[u8]) -> anyhow::Result<String> {
         let wrong = || anyhow::anyhow!("{context} cannot be decrypted with this key");
         let (nonce, body) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(wrong)?;
         let payload = Payload { msg: body, aad: context.as_bytes() };
-        let plain =
-            self.cipher.decrypt(Nonce::from_slice(nonce), payload).map_err(|_| wrong())?;
+        let plain = self.cipher.decrypt(Nonce::from_slice(nonce), payload).map_err(|_| wrong())?;
         Ok(String::from_utf8(plain)?)
     }
+}
+
+fn mac(key: &[u8; 32], parts: &[&str]) -> [u8; 32] {
+    // A key of 32 bytes is always accepted.
+    let mut mac = match <Hmac<Sha256> as Mac>::new_from_slice(key) {
+        Ok(mac) => mac,
+        Err(_) => return [0; 32],
+    };
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! gRPC manners: who calls, in whose name, under which trace.
 
+pub mod server;
+
 use std::time::Duration;
 
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -46,9 +48,8 @@ pub fn request<T>(message: T, token: &str) -> Result<Request<T>, Status> {
     request.set_timeout(CALL_TIMEOUT);
     let context = trace::current();
     let metadata = request.metadata_mut();
-    let text = |t: &str| {
-        MetadataValue::try_from(t).map_err(|_| Status::internal("metadata is not ASCII"))
-    };
+    let text =
+        |t: &str| MetadataValue::try_from(t).map_err(|_| Status::internal("metadata is not ASCII"));
     metadata.insert("authorization", text(&format!("Bearer {token}"))?);
     metadata.insert("traceparent", text(&context.traceparent())?);
     metadata.insert("x-correlation-id", text(&context.correlation_id)?);

@@ -1,1 +1,110 @@
-//! Client settings for the broker; the only module that names librdkafka keys.
+//! Clients of the event log, set up the way the ground relies on.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::config::{Broker, DatabaseMode};
+
+/// Records above this are refused before they are sent.
+pub const MAX_RECORD_BYTES: usize = 1_000_000;
+
+/// A member that died is noticed after this; six seconds is the least that
+/// brokers accept unless told otherwise.
+const SESSION_TIMEOUT_MS: &str = "6000";
+
+/// Where the broker listens: `host:port`, comma-separated.
+pub fn bootstrap(broker: &Broker) -> String {
+    match broker.mode {
+        DatabaseMode::Embedded => format!("127.0.0.1:{}", broker.port),
+        DatabaseMode::External => broker.bootstrap.clone(),
+    }
+}
+
+/// What every client needs, with the configured properties on top.
+pub fn client(broker: &Broker, name: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap(broker))
+        .set("client.id", name)
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.nagle.disable", "true")
+        .set("socket.keepalive.enable", "true")
+        .set("log.connection.close", "false")
+        .set_log_level(RDKafkaLogLevel::Error);
+    for (key, value) in &broker.properties {
+        config.set(key, value);
+    }
+    config
+}
+
+/// A producer that never loses, doubles or reorders what it was given.
+///
+/// A message never times out: while the broker is away it waits in its place,
+/// so nothing behind it can overtake. A message refused for good makes the
+/// whole producer fail (gapless), for the same reason.
+pub fn producer(broker: &Broker, name: &str) -> ClientConfig {
+    let mut config = client(broker, name);
+    config
+        .set("enable.idempotence", "true")
+        .set("enable.gapless.guarantee", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", "0")
+        .set("linger.ms", "1")
+        .set("batch.size", "524288")
+        .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
+        .set("queue.buffering.max.messages", "10000")
+        .set("queue.buffering.max.kbytes", "65536")
+        .set("retry.backoff.ms", "50")
+        .set("topic.metadata.propagation.max.ms", "10000")
+        // The way Java clients choose a partition for a key.
+        .set("partitioner", "murmur2_random");
+    config
+}
+
+/// A consumer in `group` whose offsets are stored by hand once the work is
+/// committed; what is stored is committed twice a second and when it leaves.
+pub fn consumer(broker: &Broker, group: &str, fetch_wait: Duration) -> ClientConfig {
+    let mut config = client(broker, group);
+    config
+        .set("group.id", group)
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "500")
+        .set("auto.offset.reset", "earliest")
+        .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+        .set("heartbeat.interval.ms", "2000")
+        .set("max.poll.interval.ms", "300000")
+        .set("partition.assignment.strategy", "roundrobin")
+        .set("fetch.wait.max.ms", fetch_wait.as_millis().max(1).to_string())
+        .set("fetch.error.backoff.ms", "100")
+        .set("queued.min.messages", "1000")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("statistics.interval.ms", "5000");
+    // Longer than the default so that a slow fetch is not taken for a dead one.
+    config.set("socket.timeout.ms", (60_000 + fetch_wait.as_millis()).to_string());
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_properties_reach_every_client() {
+        let broker = Broker {
+            mode: DatabaseMode::External,
+            bootstrap: "kafka:9092".into(),
+            port: 1,
+            properties: [("security.protocol".to_owned(), "ssl".to_owned())].into(),
+            engine_cache: None,
+        };
+        for config in [producer(&broker, "orders"), consumer(&broker, "orders", Duration::ZERO)] {
+            assert_eq!(config.get("security.protocol"), Some("ssl"));
+            assert_eq!(config.get("bootstrap.servers"), Some("kafka:9092"));
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! One attempt at one event: inbox row, handler and commit in one transaction.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use shared_types::Timestamp;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Row};
 
-use crate::consumer::{Consumer, Done, HandleError, Received};
+use crate::consumer::{Consumer, Done, HandleError, Handler, Received};
 use crate::trace::{self, TraceContext};
 
 /// What an attempt that did not fail came to.
@@ -18,16 +19,34 @@ pub enum Outcome {
     Duplicate,
     /// Nobody listens to this type.
     Ignored,
+    /// An earlier message of its key is parked: it has to queue up.
+    Behind,
+    /// Somebody else settled the parked message meanwhile.
+    Gone,
 }
 
 /// The code of a message that is no event.
 pub const UNDECODABLE: &str = "undecodable";
 
+/// Where an event comes from, which decides what else its transaction does.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// By hand, in tests.
+    Anywhere,
+    /// From its topic: only when nothing of its key is parked. An empty key
+    /// orders nothing.
+    Live { topic: &'a str, key: &'a [u8] },
+    /// From the parked row, tried so many times; the row goes with the commit.
+    Parked { id: i64, attempts: i32 },
+    /// Sent back by an operator; the dead row goes with the commit.
+    Dead { id: i64 },
+}
+
 /// Reads an envelope; what is none is poison.
 pub fn decode(value: &[u8]) -> Result<Received, HandleError> {
-    serde_json::from_slice(value).map_err(|e| HandleError::Poison {
-        code: UNDECODABLE,
-        error: anyhow::anyhow!("envelope: {e}"),
+    serde_json::from_slice(value).map_err(|e| {
+        let error = anyhow::anyhow!("not an event: {e}");
+        HandleError::Poison { code: UNDECODABLE, error }
     })
 }
 
@@ -38,51 +57,66 @@ pub async fn run(
     now: Timestamp,
     event: &Received,
 ) -> Result<Outcome, HandleError> {
-    run_with(consumer, pool, now, event, None).await
+    run_from(consumer, pool, now, event, Origin::Anywhere).await
 }
 
-/// The same; the parked row `settles` goes with the commit.
-pub async fn run_with(
+/// The same for an event of the given origin.
+pub async fn run_from(
     consumer: &Consumer,
     pool: &PgPool,
     now: Timestamp,
     event: &Received,
-    settles: Option<i64>,
+    origin: Origin<'_>,
 ) -> Result<Outcome, HandleError> {
+    let handler = consumer.handler(&event.event_type);
+    if handler.is_none() && matches!(origin, Origin::Anywhere | Origin::Live { .. }) {
+        return Ok(Outcome::Ignored);
+    }
     let context = TraceContext::of_event(&event.trace_id, &event.correlation_id, event.event_id);
+    let began = Instant::now();
     let work = async {
         let mut tx = pool.begin().await?;
-        if let Some(id) = settles {
-            sqlx::query("DELETE FROM parked WHERE id = $1").bind(id).execute(&mut *tx).await?;
-        }
-        let (outcome, done) = within(consumer, &mut tx, now, event).await?;
+        let (outcome, done) =
+            in_transaction(consumer, handler, &mut tx, now, event, origin).await?;
         tx.commit().await?;
         if let Some(then) = done.after_commit {
             after(then);
         }
         Ok(outcome)
     };
-    trace::within(context, work).await
+    let result = trace::within(context, work).await;
+    count(consumer.name, event, &result, began);
+    result
 }
 
-async fn within(
+async fn in_transaction(
     consumer: &Consumer,
+    handler: Option<&std::sync::Arc<dyn Handler>>,
     tx: &mut PgConnection,
     now: Timestamp,
     event: &Received,
+    origin: Origin<'_>,
 ) -> Result<(Outcome, Done), HandleError> {
-    let Some(handler) = consumer.handler(&event.event_type) else {
-        return Ok((Outcome::Ignored, Done::quietly()));
+    if !claim(tx, origin).await? {
+        return Ok((Outcome::Gone, Done::quietly()));
+    }
+    let Some(handler) = handler else { return Ok((Outcome::Ignored, Done::quietly())) };
+    let (topic, key) = match origin {
+        Origin::Live { topic, key } => (topic, key),
+        _ => ("", &[][..]),
     };
-    let new = sqlx::query(
-        "INSERT INTO inbox (consumer, event_id, done_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-    )
-    .bind(consumer.name)
-    .bind(event.event_id)
-    .bind(now)
-    .execute(&mut *tx)
-    .await?;
-    if new.rows_affected() == 0 {
+    let row = sqlx::query(ADMIT)
+        .bind(consumer.name)
+        .bind(event.event_id)
+        .bind(now)
+        .bind(topic)
+        .bind(key)
+        .fetch_one(&mut *tx)
+        .await?;
+    if row.try_get("behind")? {
+        return Ok((Outcome::Behind, Done::quietly()));
+    }
+    if !row.try_get::<bool, _>("admitted")? {
         return Ok((Outcome::Duplicate, Done::quietly()));
     }
     let handled = AssertUnwindSafe(handler.handle(tx, event)).catch_unwind().await;
@@ -93,9 +127,74 @@ async fn within(
     Ok((Outcome::Done, done))
 }
 
+/// Takes the parked row that the event comes from; false when it is not there
+/// any more in the state we saw.
+async fn claim(tx: &mut PgConnection, origin: Origin<'_>) -> Result<bool, sqlx::Error> {
+    let taken = match origin {
+        Origin::Anywhere | Origin::Live { .. } => return Ok(true),
+        Origin::Parked { id, attempts } => {
+            let sql = "DELETE FROM parked WHERE id = $1 AND attempts = $2 AND dead_at IS NULL";
+            sqlx::query(sql).bind(id).bind(attempts).execute(tx).await?
+        }
+        Origin::Dead { id } => {
+            let sql = "DELETE FROM parked WHERE id = $1 AND dead_at IS NOT NULL";
+            sqlx::query(sql).bind(id).execute(tx).await?
+        }
+    };
+    Ok(taken.rows_affected() > 0)
+}
+
+/// The inbox row, unless the event has to queue up behind a parked one.
+const ADMIT: &str = "
+WITH waiting AS (
+    SELECT octet_length($5::bytea) > 0 AND EXISTS (
+        SELECT 1 FROM parked WHERE consumer = $1 AND topic = $4 AND message_key = $5
+    ) AS behind
+), admitted AS (
+    INSERT INTO inbox (consumer, event_id, done_at)
+    SELECT $1, $2, $3 FROM waiting WHERE NOT behind
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT behind, EXISTS (SELECT 1 FROM admitted) AS admitted FROM waiting";
+
 /// The event is committed: a panic here must not make it fail.
 fn after(work: crate::consumer::AfterCommit) {
     if std::panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
         tracing::error!("work after a commit panicked");
+    }
+}
+
+fn count(
+    consumer: &'static str,
+    event: &Received,
+    result: &Result<Outcome, HandleError>,
+    began: Instant,
+) {
+    let outcome = match result {
+        Ok(Outcome::Done) => "done",
+        Ok(Outcome::Duplicate) => "duplicate",
+        Ok(Outcome::Ignored) => "ignored",
+        Ok(Outcome::Behind) => "behind",
+        Ok(Outcome::Gone) => "gone",
+        Err(HandleError::Retry { .. }) => "failed",
+        Err(HandleError::Dependency(_)) => "dependency",
+        Err(HandleError::Poison { .. }) => "poison",
+    };
+    metrics::counter!("consumer_attempts_total", "consumer" => consumer, "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!("consumer_attempt_duration_seconds", "consumer" => consumer)
+        .record(began.elapsed().as_secs_f64());
+    if let Err(error) = result {
+        tracing::warn!(
+            consumer,
+            event_type = event.event_type,
+            event_id = %event.event_id,
+            aggregate_id = event.aggregate_id,
+            trace_id = event.trace_id,
+            correlation_id = event.correlation_id,
+            error = super::message::presentable(&error.to_string()),
+            "event not handled"
+        );
     }
 }

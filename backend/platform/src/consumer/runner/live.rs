@@ -1,0 +1,97 @@
+//! What happens to one message from its topic, until it is settled.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{self, Origin, Outcome};
+use super::message::{Failure, Incoming};
+use super::{Shared, parking, redrive};
+use crate::consumer::HandleError;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(500);
+
+/// Works on `message` until it is handled, parked or buried. False when `stop`
+/// came first: then nothing is settled and it will come again.
+pub async fn settle(shared: &Shared, message: &Incoming, stop: &CancellationToken) -> bool {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if stop.is_cancelled() {
+            return false;
+        }
+        let step = match &shared.permits.acquire().await {
+            Ok(_permit) => once(shared, message).await,
+            // The semaphore is never closed.
+            Err(_) => return false,
+        };
+        let wait = match step {
+            Ok(Step::Settled) => {
+                shared.resume();
+                return true;
+            }
+            Ok(Step::NoRoom) => {
+                shared.pause("too many parked messages");
+                NO_ROOM_PAUSE
+            }
+            Err(error) => {
+                shared.pause(&super::message::presentable(&format!("{error:#}")));
+                pause
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(wait) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+enum Step {
+    Settled,
+    /// Nothing more can be parked now.
+    NoRoom,
+}
+
+/// An error here is an outage: the same step is taken again later.
+async fn once(shared: &Shared, message: &Incoming) -> anyhow::Result<Step> {
+    if message.redriven && redrive::settle(shared, message).await? {
+        return Ok(Step::Settled);
+    }
+    let error = match handle(shared, message).await {
+        Ok(Outcome::Behind) if !shared.has_room() => return Ok(Step::NoRoom),
+        Ok(Outcome::Behind) => {
+            return Ok(match parking::park_behind(shared, message).await? {
+                Some(new) => parked(shared, new),
+                None => Step::NoRoom,
+            });
+        }
+        Ok(_) => return Ok(Step::Settled),
+        Err(HandleError::Dependency(error)) => return Err(error),
+        Err(error) => error,
+    };
+    if !shared.has_room() {
+        return Ok(Step::NoRoom);
+    }
+    let failure = Failure::of(&error);
+    let new = match error {
+        HandleError::Poison { .. } => parking::bury_new(shared, message, &failure).await?,
+        _ => parking::park_failed(shared, message, &failure).await?,
+    };
+    Ok(parked(shared, new))
+}
+
+fn parked(shared: &Shared, new: bool) -> Step {
+    if new {
+        shared.parked_one_more();
+    }
+    Step::Settled
+}
+
+async fn handle(shared: &Shared, message: &Incoming) -> Result<Outcome, HandleError> {
+    let event = attempt::decode(&message.value)?;
+    let origin = Origin::Live { topic: &message.topic, key: &message.key };
+    let (pool, now) = (&shared.ctx.pool, shared.ctx.clock.now());
+    attempt::run_from(&shared.consumer, pool, now, &event, origin).await
+}

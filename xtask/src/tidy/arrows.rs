@@ -34,7 +34,7 @@ const IMPURE: [&str; 17] = [
     "reqwest",
     "async fn",
     "async move",
-    ".await",
+    "await",
     "now_utc",
     "SystemTime",
     "Instant::now",

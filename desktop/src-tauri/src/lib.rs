@@ -23,9 +23,9 @@ mod shop_url;
 mod shops;
 mod vault;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use tauri::Manager;
+use tauri::{Manager, WebviewWindowBuilder};
 use tauri_plugin_window_state::StateFlags;
 
 use crate::{config::Home, shell::Shell, vault::Vault};
@@ -46,6 +46,7 @@ pub fn run() -> Result<(), Box<dyn std::error::Error>> {
     let context = tauri::generate_context!();
     let home = Home::open(&context.config().identifier)?;
     let window_file = home.file("window.json").to_string_lossy().into_owned();
+    let web_data = home.file("webview");
     let single = tauri_plugin_single_instance::Builder::new()
         .dbus_id(home.instance_id(&context.config().identifier))
         .callback(|app, _, _| {
@@ -75,9 +76,20 @@ pub fn run() -> Result<(), Box<dyn std::error::Error>> {
             let shell = Arc::new(Shell::new(app.handle().clone(), &home, vault));
             app.manage(shell.clone());
             menu::install(app.handle())?;
+            open_window(app, web_data)?;
             tauri::async_runtime::spawn(async move { shell.restore().await });
             Ok(())
         })
         .run(context)?;
+    Ok(())
+}
+
+/// Opens the configured window. What its page remembers lies in our folder too.
+fn open_window(app: &tauri::App, web_data: PathBuf) -> tauri::Result<()> {
+    for window in &app.config().app.windows {
+        WebviewWindowBuilder::from_config(app.handle(), window)?
+            .data_directory(web_data.clone())
+            .build()?;
+    }
     Ok(())
 }

@@ -37,5 +37,6 @@ fn set(theme: &str) {
     }
     // The frame and the native menu follow the page.
     let theme = theme.to_owned();
-    leptos::task::spawn_local(async move { crate::shell::frame_theme(&theme).await });
+    // Not by Leptos, whose executor does not run yet when a theme is restored.
+    wasm_bindgen_futures::spawn_local(async move { crate::shell::frame_theme(&theme).await });
 }

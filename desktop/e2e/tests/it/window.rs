@@ -15,6 +15,8 @@ fn account(shop: &FakeShop, email: &str) -> Account {
     Account { shop_url: shop.url(), email: email.into(), password: PASSWORD.into() }
 }
 
+const DARK: &str = "document.documentElement.dataset.theme === 'dark'";
+
 async fn stocked_shop() -> FakeShop {
     let shop = FakeShop::open().await;
     for n in 0..70 {
@@ -84,6 +86,8 @@ async fn a_session_is_kept_sealed_and_taken_up_by_the_next_start() -> Result<()>
     journey::sign_in(&stage.window, &account(&shop, "support@demo.bellavista.test")).await?;
     let store = stage.window.text("#token-store").await?.unwrap_or_default();
     ensure!(store.contains("encrypted file"), "the console says where: {store}");
+    stage.window.click("[aria-label='Switch light and dark']").await?;
+    stage.window.until("the dark theme", DARK).await?;
     stage.close().await?;
 
     for file in ["tokens.enc", "tokens.key", "shops.json"] {
@@ -95,6 +99,7 @@ async fn a_session_is_kept_sealed_and_taken_up_by_the_next_start() -> Result<()>
     let stage = Stage::open(StageConfig::beside_test(home.path())?).await?;
     journey::connection(&stage.window, "live").await?;
     journey::order(&stage.window, "BV-100969", "Fulfilled").await?;
+    stage.window.until("the dark theme of before", DARK).await?;
     ensure!(shop.renewals() > 0 && shop.reused() == 0, "the kept token was renewed once");
     stage.close().await
 }
@@ -168,8 +173,7 @@ async fn the_list_is_filtered_paged_and_walked_by_keyboard() -> Result<()> {
     stage.screenshot("console-shortcuts").await?;
     window.press("\u{E00C}").await?;
     window.click("[aria-label='Switch light and dark']").await?;
-    let dark = "document.documentElement.dataset.theme === 'dark'";
-    window.until("the dark theme", dark).await?;
+    window.until("the dark theme", DARK).await?;
     window.press("?").await?;
     window.until("the sheet", "document.querySelector('[role=dialog]') !== null").await?;
     stage.screenshot("console-shortcuts-dark").await?;

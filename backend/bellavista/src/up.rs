@@ -24,6 +24,7 @@ use platform::engines::postgres::{self, BROKER_DATABASE, BROKER_ROLE, Postgres, 
 use platform::engines::process::LogFile;
 use platform::engines::{Progress, binary, pins, ports, supervisor};
 use platform::lifecycle::Lifecycle;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::settings::{self, Flags};
 use crate::targets::{self, Target};
@@ -109,13 +110,16 @@ pub async fn run(args: Args, config: Config, flags: &Flags) -> anyhow::Result<()
     platform::logging::install_to(&config.ground.log, LogFile::new(home.log("bellavista")))?;
     let lifecycle = Lifecycle::new();
     commands::serve::drain_on_signal(&lifecycle)?;
+    drain_on_hangup(&lifecycle)?;
     if args.fresh {
         console.say("forgetting all state");
         wipe(&home).await?;
     }
     let shop = Shop { args, config, home, lifecycle, console: Arc::new(console) };
     let outcome = shop.open_until_stopped().await;
-    shop.console.say("stopped");
+    if outcome.is_ok() {
+        shop.console.say("stopped");
+    }
     outcome
 }
 
@@ -138,7 +142,9 @@ impl Shop {
     async fn open_until_stopped(&self) -> anyhow::Result<()> {
         let mut children = Children::default();
         let outcome = self.run_with(&mut children).await;
-        self.console.say("stopping");
+        if children.postgres.is_some() {
+            self.console.say("stopping");
+        }
         // Also after a failed start: tasks may run already.
         let drained = self.lifecycle.stop(self.config.ground.lifecycle.drain()).await;
         // Absent when the shop never opened.
@@ -199,13 +205,13 @@ impl Shop {
         let database = self.start_database(&mut children.postgres);
         let (program, prepared) = tokio::join!(program, database);
         prepared?;
+        if self.lifecycle.is_draining() {
+            return Ok(());
+        }
         let Some(program) = program? else {
             runner::migrate(&self.config, targets).await?;
             return runner::create_topics(&runner::bootstrap(&self.config)).await;
         };
-        if self.lifecycle.is_draining() {
-            return Ok(());
-        }
         self.console.say("starting the event log, bringing schemas up to date");
         let broker = async {
             let storage_url = match &children.postgres {
@@ -293,6 +299,20 @@ impl Shop {
         self.console.open(&self.config, self.demo(), self.args.detached);
         Ok(())
     }
+}
+
+/// A terminal that is closed stops its shop in order.
+fn drain_on_hangup(lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let house = lifecycle.clone();
+    lifecycle.spawn("hang-up", async move {
+        tokio::select! {
+            _ = hangup.recv() => house.drain(),
+            () = house.draining() => {}
+        }
+        Ok(())
+    });
+    Ok(())
 }
 
 /// Removes everything but the lock and the folder's own id.

@@ -23,7 +23,8 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Why an engine could not be found, started or prepared. Every variant prints
-/// as one line that names the thing and, where there is one, the way out.
+/// as one line that names the thing and, where there is one, the way out; the
+/// cause is part of that line, so it is not offered as a source once more.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Another process listens on a port this shop needs.
@@ -56,45 +57,45 @@ pub enum EngineError {
         reason: String,
     },
     /// The operating system refused something.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {reason}")]
     Io {
         /// What was being done.
         doing: String,
         /// The system's answer.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The database refused something.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {reason}")]
     Database {
         /// What was being done.
         doing: String,
         /// The database's answer.
-        source: sqlx::Error,
+        reason: sqlx::Error,
     },
     /// The event log refused something.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {reason}")]
     Log {
         /// What was being done.
         doing: String,
         /// The client's answer.
-        source: rdkafka::error::KafkaError,
+        reason: rdkafka::error::KafkaError,
     },
 }
 
 impl EngineError {
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let doing = doing.into();
-        move |source| Self::Io { doing, source }
+        move |reason| Self::Io { doing, reason }
     }
 
     pub(crate) fn database(doing: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
         let doing = doing.into();
-        move |source| Self::Database { doing, source }
+        move |reason| Self::Database { doing, reason }
     }
 
     pub(crate) fn log(doing: impl Into<String>) -> impl FnOnce(rdkafka::error::KafkaError) -> Self {
         let doing = doing.into();
-        move |source| Self::Log { doing, source }
+        move |reason| Self::Log { doing, reason }
     }
 }
 

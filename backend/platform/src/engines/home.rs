@@ -106,8 +106,8 @@ impl Home {
                     self.root.display()
                 )))
             }
-            Err(TryLockError::Error(source)) => {
-                Err(EngineError::Io { doing: format!("lock {}", path.display()), source })
+            Err(TryLockError::Error(reason)) => {
+                Err(EngineError::Io { doing: format!("lock {}", path.display()), reason })
             }
         }
     }

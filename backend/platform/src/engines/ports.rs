@@ -17,8 +17,8 @@ pub fn ensure_free(port: u16, purpose: &'static str) -> Result<(), EngineError> 
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             Err(EngineError::PortTaken { port, purpose, holder: holder(port) })
         }
-        Err(source) => {
-            Err(EngineError::Io { doing: format!("listen on port {port} ({purpose})"), source })
+        Err(reason) => {
+            Err(EngineError::Io { doing: format!("listen on port {port} ({purpose})"), reason })
         }
     }
 }

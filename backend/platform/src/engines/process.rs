@@ -101,21 +101,6 @@ pub async fn end(pid: i32, plan: &[(Signal, Duration)]) {
     gone_within(pid, Duration::from_secs(5)).await;
 }
 
-/// Blocking twin of [`end`] for places without a runtime.
-pub fn end_blocking(pid: i32, plan: &[(Signal, Duration)]) {
-    let kill_last = (Signal::SIGKILL, Duration::from_secs(5));
-    for (step, limit) in plan.iter().chain([&kill_last]) {
-        signal(pid, *step);
-        let deadline = std::time::Instant::now() + *limit;
-        while is_alive(pid) && std::time::Instant::now() < deadline {
-            std::thread::sleep(LOOK_EVERY);
-        }
-        if !is_alive(pid) {
-            return;
-        }
-    }
-}
-
 /// The log file of one child: it appends by itself, we keep it from growing
 /// without end.
 #[derive(Debug, Clone)]

@@ -96,6 +96,9 @@ pub fn compose(name: &str) -> String {
     let found = MOTIFS.iter().find(|(word, ..)| name.contains(word));
     let (motif, place) = found.map_or((paper::pattern as Motif, Place::Whole), |m| (m.1, m.2));
     let mut canvas = Canvas::new(800, 1000, name);
+    if found.is_some_and(|(word, ..)| ["lamp", "lantern"].contains(word)) {
+        canvas.palette = Palette::evening();
+    }
     match place {
         Place::Table => {
             scenes::wall_and_table(&mut canvas, 740.0);
@@ -113,7 +116,8 @@ pub fn compose(name: &str) -> String {
 fn room_picture(name: &str, room: &str) -> String {
     let mut canvas = Canvas::new(800, 600, name);
     let found = ROOMS.iter().find(|(slug, ..)| *slug == room);
-    let (left, right) = found.map_or((vessels::vase as Motif, vessels::bowl as Motif), |r| (r.1, r.2));
+    let (left, right) =
+        found.map_or((vessels::vase as Motif, vessels::bowl as Motif), |r| (r.1, r.2));
     if room == "lighting" {
         canvas.palette = Palette::evening();
     }

@@ -12,7 +12,10 @@ const FAVICON: &str = include_str!("../assets/favicon.svg");
 const STYLE: &str = concat!(
     include_str!("../assets/style/base.css"),
     include_str!("../assets/style/parts.css"),
-    include_str!("../assets/style/pages.css"),
+    include_str!("../assets/style/forms.css"),
+    include_str!("../assets/style/chrome.css"),
+    include_str!("../assets/style/shelves.css"),
+    include_str!("../assets/style/purchase.css"),
 );
 const FONTS: [(&str, &[u8]); 3] = [
     ("fraunces.woff2", include_bytes!("../assets/fonts/fraunces.woff2")),

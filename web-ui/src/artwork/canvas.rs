@@ -49,7 +49,10 @@ const PALETTES: [Palette; 7] = [
 impl Palette {
     /// For things that give light.
     pub fn evening() -> Self {
-        Palette { evening: true, ..palette(["#2c3a40", "#3c4c50", "#1f292e"], [CREAM, CLAY, OCHRE]) }
+        Palette {
+            evening: true,
+            ..palette(["#2c3a40", "#3c4c50", "#1f292e"], [CREAM, CLAY, OCHRE])
+        }
     }
 }
 
@@ -167,14 +170,17 @@ impl Canvas {
         let far = half * 2.3;
         self.veil(
             &format!(
-                "M{:.0} -6C{:.0} -34 {:.0} -40 {:.0} -26C{:.0} -12 {:.0} 22 {:.0} 16Z",
-                x - half * 0.9,
+                "M{:.0} -4C{:.0} -34 {:.0} -40 {:.0} -26C{:.0} -12 {:.0} 24 {:.0} 12C{:.0} 10 {:.0} 4 {:.0} -4Z",
+                x - half * 0.88,
                 x + half * 0.6,
                 x + far * 0.8,
                 x + far,
                 x + far,
-                x + half * 0.5,
-                x - half * 0.9
+                x + half * 0.4,
+                x - half * 0.5,
+                x - half * 0.8,
+                x - half * 0.92,
+                x - half * 0.88
             ),
             "#1d1020",
             0.2,

@@ -7,14 +7,44 @@ pub fn candles(c: &mut Canvas) {
     c.shadow(0.0, 190.0);
     c.ball([0.0, -8.0, 230.0, 30.0], "#cdbfae");
     c.ellipse([0.0, -14.0, 204.0, 22.0], "#b5a592");
-    for (x, height, colour) in [(-108.0, 210.0, CREAM), (14.0, 330.0, OCHRE), (124.0, 150.0, "#e6d2b4")] {
+    for (x, height, colour) in
+        [(-108.0, 210.0, CREAM), (14.0, 330.0, OCHRE), (124.0, 150.0, "#e6d2b4")]
+    {
         c.glow(x, -height - 54.0, 150.0);
         c.block([x - 46.0, -height - 10.0, 92.0, height], 10.0, colour);
         c.ellipse([x, -height - 8.0, 46.0, 9.0], "#fbf3e2");
         c.line(&format!("M{x} {}V{}", -height - 8.0, -height - 26.0), INK, 4.0);
         let y = -height - 24.0;
-        c.flat(&format!("M{x} {y}C{} {} {} {} {x} {}C{} {} {} {} {x} {y}Z", x + 22.0, y - 14.0, x + 12.0, y - 40.0, y - 68.0, x - 12.0, y - 40.0, x - 22.0, y - 14.0), "#f4a63a");
-        c.flat(&format!("M{x} {y}C{} {} {} {} {x} {}C{} {} {} {} {x} {y}Z", x + 10.0, y - 8.0, x + 6.0, y - 22.0, y - 40.0, x - 6.0, y - 22.0, x - 10.0, y - 8.0), "#fdeec4");
+        c.flat(
+            &format!(
+                "M{x} {y}C{} {} {} {} {x} {}C{} {} {} {} {x} {y}Z",
+                x + 22.0,
+                y - 14.0,
+                x + 12.0,
+                y - 40.0,
+                y - 68.0,
+                x - 12.0,
+                y - 40.0,
+                x - 22.0,
+                y - 14.0
+            ),
+            "#f4a63a",
+        );
+        c.flat(
+            &format!(
+                "M{x} {y}C{} {} {} {} {x} {}C{} {} {} {} {x} {y}Z",
+                x + 10.0,
+                y - 8.0,
+                x + 6.0,
+                y - 22.0,
+                y - 40.0,
+                x - 6.0,
+                y - 22.0,
+                x - 10.0,
+                y - 8.0
+            ),
+            "#fdeec4",
+        );
     }
 }
 
@@ -46,7 +76,22 @@ pub fn throw(c: &mut Canvas) {
     for (n, colour) in [second, body, second].into_iter().enumerate() {
         let y = -(n as f64) * 92.0;
         let inset = n as f64 * 9.0;
-        let d = format!("M{} {y}C{} {} {} {} {} {}H{}C{} {} {} {} {} {y}Z", -250.0 + inset, -286.0 + inset, y - 20.0, -286.0 + inset, y - 78.0, -250.0 + inset, y - 96.0, 250.0 - inset, 262.0 - inset, y - 60.0, 262.0 - inset, y - 30.0, 250.0 - inset);
+        let d = format!(
+            "M{} {y}C{} {} {} {} {} {}H{}C{} {} {} {} {} {y}Z",
+            -250.0 + inset,
+            -286.0 + inset,
+            y - 20.0,
+            -286.0 + inset,
+            y - 78.0,
+            -250.0 + inset,
+            y - 96.0,
+            250.0 - inset,
+            262.0 - inset,
+            y - 60.0,
+            262.0 - inset,
+            y - 30.0,
+            250.0 - inset
+        );
         c.solid(&d, colour);
         c.line(&format!("M{} {}H{}", -232.0 + inset, y - 48.0, 240.0 - inset), "#1d10201a", 5.0);
     }
@@ -136,8 +181,14 @@ pub fn rug(c: &mut Canvas) {
                 1 => palette.table,
                 _ => palette.shape,
             };
-            c.flat(&format!("M{x} {}L{} {y}L{x} {}L{} {y}Z", y - 46.0, x + 44.0, y + 46.0, x - 44.0), colour);
-            c.flat(&format!("M{x} {}L{} {y}L{x} {}L{} {y}Z", y - 20.0, x + 19.0, y + 20.0, x - 19.0), CREAM);
+            c.flat(
+                &format!("M{x} {}L{} {y}L{x} {}L{} {y}Z", y - 46.0, x + 44.0, y + 46.0, x - 44.0),
+                colour,
+            );
+            c.flat(
+                &format!("M{x} {}L{} {y}L{x} {}L{} {y}Z", y - 20.0, x + 19.0, y + 20.0, x - 19.0),
+                CREAM,
+            );
         }
     }
     c.veil("M0 0H420L120 1000H0Z", "#fff", 0.14);

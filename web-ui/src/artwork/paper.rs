@@ -54,16 +54,29 @@ fn tiles(c: &mut Canvas, [left, top]: [f64; 2], size: f64, columns: u32, rows: u
             let turn = c.one_of([0.0, 90.0, 180.0, 270.0]);
             c.rect([x, y, size + 0.5, size + 0.5], 0.0, ground);
             let half = size / 2.0;
-            c.raw(&format!("<g transform=\"translate({} {}) rotate({turn})\">", x + half, y + half));
+            c.raw(&format!(
+                "<g transform=\"translate({} {}) rotate({turn})\">",
+                x + half,
+                y + half
+            ));
             match (c.chance() * 4.0) as u32 {
-                0 => c.flat(&format!("M-{half} -{half}H{half}A{size} {size} 0 0 1 -{half} {half}Z"), colour),
+                0 => c.flat(
+                    &format!("M-{half} -{half}H{half}A{size} {size} 0 0 1 -{half} {half}Z"),
+                    colour,
+                ),
                 1 => {
-                    c.flat(&format!("M-{half} -{half}A{half} {half} 0 0 0 {half} -{half}Z"), colour);
+                    c.flat(
+                        &format!("M-{half} -{half}A{half} {half} 0 0 0 {half} -{half}Z"),
+                        colour,
+                    );
                     c.flat(&format!("M-{half} {half}A{half} {half} 0 0 1 {half} {half}Z"), colour);
                 }
                 2 => c.flat(&format!("M0 -{half}L{half} 0L0 {half}L-{half} 0Z"), colour),
                 _ => {
-                    c.flat(&format!("M-{half} {half}V0A{half} {half} 0 0 1 {half} 0V{half}Z"), colour);
+                    c.flat(
+                        &format!("M-{half} {half}V0A{half} {half} 0 0 1 {half} 0V{half}Z"),
+                        colour,
+                    );
                     let (y, r) = (half * 0.4, half * 0.32);
                     c.ellipse([0.0, y, r, r], ground);
                 }
@@ -107,18 +120,34 @@ pub fn book_standing(c: &mut Canvas) {
 pub fn books_stacked(c: &mut Canvas) {
     c.shadow(0.0, 230.0);
     let mut y = 0.0;
-    for (half, height, colour) in
-        [(236.0, 70.0, PINE), (216.0, 54.0, CREAM), (226.0, 82.0, VERMILION), (196.0, 48.0, SEA), (206.0, 62.0, OCHRE)]
-    {
+    for (half, height, colour) in [
+        (236.0, 70.0, PINE),
+        (216.0, 54.0, CREAM),
+        (226.0, 82.0, VERMILION),
+        (196.0, 48.0, SEA),
+        (206.0, 62.0, OCHRE),
+    ] {
         let shift = c.between(-16.0, 16.0);
         c.rect([-half + shift, y - height, half * 2.0, height], 5.0, colour);
         c.rect([half + shift - 28.0, y - height + 7.0, 24.0, height - 14.0], 0.0, "#f3ead9");
         c.line(
-            &format!("M{:.0} {:.0}H{:.0}M{:.0} {:.0}H{:.0}", -half + shift + 46.0, y - height / 2.0, -half + shift + 190.0, -half + shift + 214.0, y - height / 2.0, -half + shift + 262.0),
+            &format!(
+                "M{:.0} {:.0}H{:.0}M{:.0} {:.0}H{:.0}",
+                -half + shift + 46.0,
+                y - height / 2.0,
+                -half + shift + 190.0,
+                -half + shift + 214.0,
+                y - height / 2.0,
+                -half + shift + 262.0
+            ),
             if colour == CREAM { INK } else { CREAM },
             8.0,
         );
-        c.veil(&format!("M{0:.0} {1:.0}H{2:.0}V{y}H{0:.0}Z", -half + shift, y - 9.0, half + shift), "#1d1020", 0.16);
+        c.veil(
+            &format!("M{0:.0} {1:.0}H{2:.0}V{y}H{0:.0}Z", -half + shift, y - 9.0, half + shift),
+            "#1d1020",
+            0.16,
+        );
         y -= height;
     }
     // A small house on top: the title of the book beneath.

@@ -1,6 +1,6 @@
 //! Rooms to stand things in, and the large pictures without a product.
 
-use super::canvas::{CLAY, CREAM, Canvas, INK, LEAF, OCHRE, OLIVE, PINE, Palette, SEA, STONE, VERMILION};
+use super::canvas::{CLAY, CREAM, Canvas, LEAF, OLIVE, PINE, Palette, SEA, STONE, VERMILION};
 use super::vessels;
 
 /// A wall with one quiet shape, and a table from `edge` down.
@@ -13,7 +13,10 @@ pub fn wall_and_table(c: &mut Canvas, edge: f64) {
             // An arch in the wall.
             let (x, r) = (w * c.between(0.44, 0.58), (w * 0.31).min(h * 0.33));
             let top = edge - h * 0.36;
-            c.flat(&format!("M{} {edge}V{top}A{r} {r} 0 0 1 {} {top}V{edge}Z", x - r, x + r), palette.shape);
+            c.flat(
+                &format!("M{} {edge}V{top}A{r} {r} 0 0 1 {} {top}V{edge}Z", x - r, x + r),
+                palette.shape,
+            );
         }
         1 => {
             let (x, y) = (w * c.between(0.3, 0.7), edge - h * c.between(0.34, 0.42));
@@ -28,7 +31,11 @@ pub fn wall_and_table(c: &mut Canvas, edge: f64) {
                 c.veil(
                     &format!(
                         "M{left:.0} {:.0}L{:.0} {:.0}V{:.0}L{left:.0} {:.0}Z",
-                        h * 0.16, left + w * 0.2, h * 0.1, h * 0.5, h * 0.57
+                        h * 0.16,
+                        left + w * 0.2,
+                        h * 0.1,
+                        h * 0.5,
+                        h * 0.57
                     ),
                     palette.shape,
                     0.85,
@@ -41,7 +48,11 @@ pub fn wall_and_table(c: &mut Canvas, edge: f64) {
         }
     }
     c.rect([0.0, edge, w, h - edge], 0.0, palette.table);
-    c.veil(&format!("M0 {edge}H{w}V{}H0Z", edge + 9.0), "#fff", if palette.evening { 0.06 } else { 0.22 });
+    c.veil(
+        &format!("M0 {edge}H{w}V{}H0Z", edge + 9.0),
+        "#fff",
+        if palette.evening { 0.06 } else { 0.22 },
+    );
     c.rect([0.0, edge, w, h - edge], 0.0, "url(#s)");
 }
 
@@ -66,7 +77,14 @@ pub fn view(c: &mut Canvas, [x, y, w, h]: [f64; 4]) {
     let (sun_x, sun) = (x + w * 0.63, w * 0.1);
     c.ellipse([sun_x, sea - sun * 0.62, sun, sun], VERMILION);
     c.veil(
-        &format!("M{x} {sea:.0}C{:.0} {:.0} {:.0} {:.0} {:.0} {sea:.0}Z", x + w * 0.14, sea - h * 0.16, x + w * 0.3, sea - h * 0.1, x + w * 0.52),
+        &format!(
+            "M{x} {sea:.0}C{:.0} {:.0} {:.0} {:.0} {:.0} {sea:.0}Z",
+            x + w * 0.14,
+            sea - h * 0.16,
+            x + w * 0.3,
+            sea - h * 0.1,
+            x + w * 0.52
+        ),
         "#7f8f97",
         0.9,
     );
@@ -75,15 +93,36 @@ pub fn view(c: &mut Canvas, [x, y, w, h]: [f64; 4]) {
         let n = f64::from(n);
         let half = sun * (0.95 - n * 0.13);
         let line = sea + h * (0.022 + n * 0.034);
-        c.line(&format!("M{:.0} {line:.0}H{:.0}", sun_x - half, sun_x + half), "#f0b492", h * 0.009);
+        c.line(
+            &format!("M{:.0} {line:.0}H{:.0}", sun_x - half, sun_x + half),
+            "#f0b492",
+            h * 0.009,
+        );
     }
     let hill = y + h;
     c.flat(
-        &format!("M{x} {:.0}C{:.0} {:.0} {:.0} {:.0} {:.0} {hill:.0}H{x}Z", sea + h * 0.1, x + w * 0.2, sea + h * 0.02, x + w * 0.36, sea + h * 0.26, x + w * 0.6),
+        &format!(
+            "M{x} {:.0}C{:.0} {:.0} {:.0} {:.0} {:.0} {hill:.0}H{x}Z",
+            sea + h * 0.1,
+            x + w * 0.2,
+            sea + h * 0.02,
+            x + w * 0.36,
+            sea + h * 0.26,
+            x + w * 0.6
+        ),
         OLIVE,
     );
     c.flat(
-        &format!("M{:.0} {hill:.0}C{:.0} {:.0} {:.0} {:.0} {:.0} {:.0}V{hill:.0}Z", x + w * 0.3, x + w * 0.6, sea + h * 0.26, x + w * 0.8, sea + h * 0.14, x + w, sea + h * 0.12),
+        &format!(
+            "M{:.0} {hill:.0}C{:.0} {:.0} {:.0} {:.0} {:.0} {:.0}V{hill:.0}Z",
+            x + w * 0.3,
+            x + w * 0.6,
+            sea + h * 0.26,
+            x + w * 0.8,
+            sea + h * 0.14,
+            x + w,
+            sea + h * 0.12
+        ),
         LEAF,
     );
     for (along, size) in [(0.1, 1.0), (0.165, 0.76), (0.9, 0.66)] {
@@ -190,7 +229,5 @@ fn door() -> String {
     c.solid("M-62 -120H62L46 0H-46Z", CLAY);
     c.block([-70.0, -134.0, 140.0, 30.0], 4.0, CLAY);
     c.raw("</g>");
-    c.line("M404 560V610", INK, 1.0);
-    c.ellipse([590.0, 610.0, 7.0, 7.0], OCHRE);
     c.finish()
 }

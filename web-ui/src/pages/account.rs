@@ -126,7 +126,10 @@ fn orders_view(orders: &Page<OrderSummary>) -> AnyView {
     view! { <ul class="order-list">{rows}</ul>{more} }.into_any()
 }
 
-pub async fn sign_in_form(visit: Visit, params: Result<Query<AccountParams>, QueryRejection>) -> Response {
+pub async fn sign_in_form(
+    visit: Visit,
+    params: Result<Query<AccountParams>, QueryRejection>,
+) -> Response {
     let next = params.map(|q| q.0.next).unwrap_or_default();
     let next = local_path(&next).unwrap_or_default().to_owned();
     let typed = Typed::new([("next".to_owned(), next)]);

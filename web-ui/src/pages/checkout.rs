@@ -349,10 +349,7 @@ fn form_view(
     view! {
         <form class="checkout-form" method="post" action="/checkout" novalidate=true>
             {csrf_field(visit)}
-            {hidden("key", form.key.clone())}
-            {hidden("cart", cart.id.to_string())}
-            {hidden("total", amounts.total.to_string())}
-            {hidden("region", typed.text("region"))}
+            {instance(form, cart, amounts)}
             // Enter in a field presses the first button of a form: this one.
             <button class="visually-hidden" type="submit" tabindex="-1" aria-hidden="true">{action.clone()}</button>
             {error_summary(form.general.as_deref(), wrong)}
@@ -385,6 +382,22 @@ fn form_view(
     .into_any()
 }
 
+/// What makes this form one order and no other.
+fn instance(form: &Form, cart: &Cart, amounts: &CartAmounts) -> AnyView {
+    view! {
+        {hidden("key", form.key.clone())}
+        {hidden("cart", cart.id.to_string())}
+        {hidden("total", amounts.total.to_string())}
+        {hidden("region", form.typed.text("region"))}
+    }
+    .into_any()
+}
+
+/// The English name of a country we deliver to.
+pub fn country_name(code: &str) -> Option<&'static str> {
+    COUNTRIES.iter().find(|(known, _)| *known == code).map(|(_, name)| *name)
+}
+
 fn country_field(country: &'static str, errors: &Errors) -> AnyView {
     let error = errors.of("country");
     let options: Vec<_> = COUNTRIES
@@ -413,7 +426,7 @@ fn summary(
     currency: Currency,
     country: &'static str,
 ) -> AnyView {
-    let country = COUNTRIES.iter().find(|(code, _)| *code == country).map_or("", |(_, name)| name);
+    let country = country_name(country).unwrap_or(country);
     let rows: Vec<_> = cart
         .items
         .iter()

@@ -10,7 +10,7 @@ use shared_types::{OrderId, Timestamp};
 use time::OffsetDateTime;
 
 use super::cart::{say, sums};
-use super::checkout::{ORDER_COOKIE, unpaid};
+use super::checkout::{ORDER_COOKIE, country_name, unpaid};
 use super::{errors, payment, see_other};
 use crate::api::{ApiError, Credential};
 use crate::drafts::FlashKind;
@@ -394,12 +394,12 @@ fn summary(order: &Order) -> AnyView {
 
 fn address(address: &Address) -> AnyView {
     let town = format!("{} {}", address.postal_code, address.city);
-    let lines =
-        [&address.name, &address.line1, &address.line2, &town, &address.region, &address.country];
+    let country = country_name(&address.country).unwrap_or(&address.country);
+    let lines = [&address.name, &address.line1, &address.line2, &town, &address.region, country];
     let lines: Vec<_> = lines
         .into_iter()
         .filter(|line| !line.trim().is_empty())
-        .map(|line| view! { <span>{line.clone()}</span> })
+        .map(|line| view! { <span>{line.to_owned()}</span> })
         .collect();
     view! { <h3>"Goes to"</h3><address>{lines}</address> }.into_any()
 }

@@ -50,7 +50,10 @@ impl Shown {
 
     /// The value of the first hidden field of this name.
     pub fn hidden(&self, name: &str) -> String {
-        let from = self.body.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("no field {name}"));
+        let from = self
+            .body
+            .find(&format!("name=\"{name}\""))
+            .unwrap_or_else(|| panic!("no field {name}"));
         let from = from + self.body[from..].find("value=\"").unwrap() + 7;
         let to = from + self.body[from..].find('"').unwrap();
         self.body[from..to].to_owned()
@@ -93,18 +96,28 @@ impl Browser {
     pub async fn post_raw(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
         let encode = |text: &str| -> String {
             let plain = |b: u8| b.is_ascii_alphanumeric();
-            text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+            text.bytes()
+                .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+                .collect()
         };
-        let body: Vec<_> = fields.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
-        let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+        let body: Vec<_> =
+            fields.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+        let request =
+            Request::post(path).header("content-type", "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(body.join("&"))).unwrap()).await
     }
 
     async fn send(&mut self, mut request: Request<Body>) -> Shown {
         let path = request.uri().path().to_owned();
-        let fits = |scope: &str| scope == "/" || path == scope || path.starts_with(&format!("{scope}/"));
-        let pairs: Vec<_> =
-            self.cookies.iter().rev().filter(|((scope, _), _)| fits(scope)).map(|((_, n), v)| format!("{n}={v}")).collect();
+        let fits =
+            |scope: &str| scope == "/" || path == scope || path.starts_with(&format!("{scope}/"));
+        let pairs: Vec<_> = self
+            .cookies
+            .iter()
+            .rev()
+            .filter(|((scope, _), _)| fits(scope))
+            .map(|((_, n), v)| format!("{n}={v}"))
+            .collect();
         if !pairs.is_empty() {
             request.headers_mut().insert("cookie", pairs.join("; ").parse().unwrap());
         }

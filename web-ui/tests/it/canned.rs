@@ -96,9 +96,11 @@ impl web_ui::Transport for Canned {
         let (status, answer) = answer(&mut self.state(), &seen, &query);
         let kind = if status < 400 { "application/json" } else { "application/problem+json" };
         let mut response = Response::builder().status(status).header("content-type", kind);
-        let guest = seen.header("authorization").is_empty() && !seen.header("cookie").contains("bv_guest");
+        let guest =
+            seen.header("authorization").is_empty() && !seen.header("cookie").contains("bv_guest");
         if guest && path.starts_with("/cart") {
-            response = response.header("set-cookie", "bv_guest=guest.jwt; Path=/; HttpOnly; SameSite=Lax");
+            response =
+                response.header("set-cookie", "bv_guest=guest.jwt; Path=/; HttpOnly; SameSite=Lax");
         }
         self.state().seen.push(seen);
         let body = if status == 204 { Body::empty() } else { Body::from(answer.to_string()) };
@@ -150,9 +152,13 @@ fn answer(state: &mut State, seen: &Seen, query: &str) -> Answer {
             state.order = Some(("CANCELED", "done", None));
             (200, order(state))
         }
-        ("POST", ["users", "login"]) if seen.body["password"] == "right password" => (200, tokens("a1")),
+        ("POST", ["users", "login"]) if seen.body["password"] == "right password" => {
+            (200, tokens("a1"))
+        }
         ("POST", ["users", "login"]) => problem(401, "identity.wrong_credentials", ""),
-        ("POST", ["users", "refresh"]) if seen.body["refreshToken"] == "refresh-a1" => (200, tokens("a2")),
+        ("POST", ["users", "refresh"]) if seen.body["refreshToken"] == "refresh-a1" => {
+            (200, tokens("a2"))
+        }
         ("POST", ["users", "refresh"]) => problem(401, "identity.session_over", ""),
         ("POST", ["users", "logout"]) => (204, Value::Null),
         ("POST", ["users", "register"]) => {
@@ -170,7 +176,10 @@ fn answer(state: &mut State, seen: &Seen, query: &str) -> Answer {
 
 pub fn problem(status: u16, code: &str, detail: &str) -> Answer {
     let title = StatusCode::from_u16(status).unwrap().canonical_reason().unwrap();
-    (status, json!({"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}))
+    (
+        status,
+        json!({"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}),
+    )
 }
 
 fn page(items: Vec<Value>) -> Value {
@@ -224,15 +233,24 @@ fn categories() -> Vec<Value> {
 
 fn list(query: &str) -> Vec<Value> {
     let param = |name: &str| {
-        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| v.to_lowercase())
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| v.to_lowercase())
     };
     let first: usize = param("first").unwrap().parse().unwrap();
     let mut all = products();
-    all.sort_by_key(|p| p["slug"].as_str().unwrap().bytes().fold(7_u32, |h, b| h.wrapping_mul(31) ^ u32::from(b)));
+    all.sort_by_key(|p| {
+        p["slug"].as_str().unwrap().bytes().fold(7_u32, |h, b| h.wrapping_mul(31) ^ u32::from(b))
+    });
     let fits = |p: &Value| {
-        let of_category = |c: &str| p["categories"].as_array().unwrap().iter().any(|n| slug(n.as_str().unwrap()) == c);
+        let of_category = |c: &str| {
+            p["categories"].as_array().unwrap().iter().any(|n| slug(n.as_str().unwrap()) == c)
+        };
         param("category").is_none_or(|c| of_category(&c))
-            && param("text").is_none_or(|t| p["title"].as_str().unwrap().to_lowercase().contains(&t))
+            && param("text")
+                .is_none_or(|t| p["title"].as_str().unwrap().to_lowercase().contains(&t))
     };
     all.into_iter().filter(fits).take(first).collect()
 }
@@ -253,11 +271,15 @@ fn lines(state: &State) -> Vec<(Value, Value, i64, i64)> {
             Some((p.clone(), variant.clone()))
         })
     };
-    state.cart.iter().map(|(sku, qty)| {
-        let (product, variant) = find(sku).unwrap();
-        let price = cents(&serde_json::from_str(&variant["price"].to_string()).unwrap());
-        (product, variant, *qty, price)
-    }).collect()
+    state
+        .cart
+        .iter()
+        .map(|(sku, qty)| {
+            let (product, variant) = find(sku).unwrap();
+            let price = cents(&serde_json::from_str(&variant["price"].to_string()).unwrap());
+            (product, variant, *qty, price)
+        })
+        .collect()
 }
 
 fn amounts(state: &State) -> (i64, i64) {
@@ -302,7 +324,8 @@ fn add(state: &mut State, body: &Value) -> Answer {
         }
         None => {
             let (status, mut problem) = problem(422, "invalid", "");
-            problem["errors"] = json!([{"field": "sku", "code": "unknown", "message": "is not for sale"}]);
+            problem["errors"] =
+                json!([{"field": "sku", "code": "unknown", "message": "is not for sale"}]);
             (status, problem)
         }
     }
@@ -321,7 +344,8 @@ fn order(state: &State) -> Value {
     })).collect();
     let (subtotal, shipping) = amounts(&shown);
     let now = time::OffsetDateTime::now_utc();
-    let held = (status == "PENDING").then(|| shared_types::Timestamp::new(now + time::Duration::minutes(9)));
+    let held = (status == "PENDING" && stage != "reserving")
+        .then(|| shared_types::Timestamp::new(now + time::Duration::minutes(9)));
     json!({
         "orderId": ORDER, "orderNumber": "BV-100042", "status": status, "stage": stage, "items": items,
         "amounts": {"subtotal": dollars(subtotal), "discount": dollars(0), "tax": dollars(0), "shipping": dollars(shipping)},
@@ -334,9 +358,11 @@ fn order(state: &State) -> Value {
 
 fn order_status(state: &State) -> Value {
     let (status, stage, _) = state.order.unwrap_or(("PENDING", "awaiting_payment", None));
-    let mut history = vec![json!({"status": "PENDING", "at": "2026-11-20T10:15:00.000Z", "cause": "placed"})];
+    let mut history =
+        vec![json!({"status": "PENDING", "at": "2026-11-20T10:15:00.000Z", "cause": "placed"})];
     if status == "CONFIRMED" {
-        history.push(json!({"status": "PAID", "at": "2026-11-20T10:16:10.000Z", "cause": "captured"}));
+        history
+            .push(json!({"status": "PAID", "at": "2026-11-20T10:16:10.000Z", "cause": "captured"}));
         history.push(json!({"status": "CONFIRMED", "at": "2026-11-20T10:16:11.000Z", "cause": "stock_confirmed"}));
     }
     json!({"orderId": ORDER, "status": status, "stage": stage, "updatedAt": "2026-11-20T10:16:11.000Z", "history": history})
@@ -362,9 +388,11 @@ fn pay(state: &mut State, body: &Value) -> Answer {
 /// Two orders, for whoever is signed in; an expired token is refused.
 fn summaries(seen: &Seen) -> Vec<Value> {
     let _ = seen;
-    let of = |n: i64, status: &str, total: i64| json!({
-        "orderId": ORDER, "orderNumber": format!("BV-1000{n}"), "status": status, "stage": "done", "totalAmount": dollars(total),
-        "currency": "USD", "units": n % 5 + 1, "createdAt": "2026-11-20T10:15:00.000Z", "updatedAt": "2026-11-20T10:15:00.000Z",
-    });
+    let of = |n: i64, status: &str, total: i64| {
+        json!({
+            "orderId": ORDER, "orderNumber": format!("BV-1000{n}"), "status": status, "stage": "done", "totalAmount": dollars(total),
+            "currency": "USD", "units": n % 5 + 1, "createdAt": "2026-11-20T10:15:00.000Z", "updatedAt": "2026-11-20T10:15:00.000Z",
+        })
+    };
     vec![of(42, "CONFIRMED", 12_400), of(31, "FULFILLED", 4_890), of(17, "CANCELED", 18_900)]
 }

@@ -53,7 +53,10 @@ async fn an_incomplete_checkout_comes_back_with_what_was_typed() {
     let shown = browser.post("/checkout", &fields).await;
     assert_eq!(shown.status, StatusCode::UNPROCESSABLE_ENTITY);
     shown.says("This e-mail address is not complete").says("Give street and house number.");
-    shown.says("href=\"#f-postalCode\"").says("aria-describedby=\"f-line1-error\"").says("aria-invalid=\"true\"");
+    shown
+        .says("href=\"#f-postalCode\"")
+        .says("aria-describedby=\"f-line1-error\"")
+        .says("aria-invalid=\"true\"");
     shown.says("value=\"ada@example\"").says("value=\"London\"").never_says("<Lovelace>");
     shown.says("value=\"GB\" selected").says("value=\"tok_declined\" checked");
     assert_eq!(shown.hidden("key"), key, "nothing was sent, so it is the same form");
@@ -74,7 +77,9 @@ async fn what_was_typed_survives_a_look_at_the_cart() {
 async fn the_total_can_be_asked_for_another_country() {
     let mut browser = Browser::new();
     browser.api.put_in_cart("BV-FARO-3", 1);
-    let shown = browser.post("/checkout", &[("country", "DE"), ("intent", "update"), ("city", "Ulm")]).await;
+    let shown = browser
+        .post("/checkout", &[("country", "DE"), ("intent", "update"), ("city", "Ulm")])
+        .await;
     assert_eq!(shown.location(), "/checkout");
     browser.get("/checkout").await.says("Total for delivery to: Germany.").says("value=\"Ulm\"");
 }
@@ -87,11 +92,18 @@ async fn refusals_of_the_api_stand_beside_their_fields() {
         "errors": [{"field": "password", "code": "short", "message": "must have at least 10 characters"}],
     });
     browser.api.answer_next("POST /users/register", 422, problem);
-    let fields =
-        [("firstName", "Ada"), ("lastName", "L"), ("email", "ada@example.org"), ("password", "secret1")];
+    let fields = [
+        ("firstName", "Ada"),
+        ("lastName", "L"),
+        ("email", "ada@example.org"),
+        ("password", "secret1"),
+    ];
     let shown = browser.post("/register", &fields).await;
     assert_eq!(shown.status, StatusCode::UNPROCESSABLE_ENTITY);
-    shown.says("Password must have at least 10 characters.").says("value=\"Ada\"").never_says("secret1");
+    shown
+        .says("Password must have at least 10 characters.")
+        .says("value=\"Ada\"")
+        .never_says("secret1");
 }
 
 #[tokio::test]
@@ -100,7 +112,10 @@ async fn an_unknown_sku_brings_the_product_page_back() {
     let fields = [("product", "lago-stoneware-vase"), ("sku", "BV-GONE"), ("qty", "2")];
     let shown = browser.post("/cart/items", &fields).await;
     assert_eq!(shown.status, StatusCode::UNPROCESSABLE_ENTITY);
-    shown.says("This choice is not for sale.").says("Lago Stoneware Vase").says("value=\"2\" selected");
+    shown
+        .says("This choice is not for sale.")
+        .says("Lago Stoneware Vase")
+        .says("value=\"2\" selected");
 }
 
 #[tokio::test]

@@ -138,9 +138,13 @@ async fn a_stale_cursor_leads_to_the_first_page() {
 #[tokio::test]
 async fn lists_page_by_cursor_and_keep_their_order() {
     let mut browser = Browser::new();
-    let page = json!({"items": products()[..2], "pageInfo": {"endCursor": "a+b/=", "hasNextPage": true}});
+    let page =
+        json!({"items": products()[..2], "pageInfo": {"endCursor": "a+b/=", "hasNextPage": true}});
     browser.api.answer_next("GET /products", 200, page);
-    browser.get("/c/kitchen?sort=-price").await.says("/c/kitchen?sort=-price&amp;after=a%2Bb%2F%3D");
+    browser
+        .get("/c/kitchen?sort=-price")
+        .await
+        .says("/c/kitchen?sort=-price&amp;after=a%2Bb%2F%3D");
 }
 
 #[tokio::test]
@@ -179,19 +183,38 @@ async fn every_product_of_the_demo_has_its_artwork() {
 
 #[tokio::test]
 async fn search_engines_find_public_pages_only() {
-    let config = StorefrontConfig { public_url: "https://shop.example".into(), ..StorefrontConfig::default() };
+    let config = StorefrontConfig {
+        public_url: "https://shop.example".into(),
+        ..StorefrontConfig::default()
+    };
     let mut browser = Browser::with(config);
     let sitemap = browser.get("/sitemap.xml").await;
     sitemap.says("<loc>https://shop.example/p/lago-stoneware-vase</loc>").never_says("/cart");
-    browser.get("/robots.txt").await.says("Disallow: /checkout").says("https://shop.example/sitemap.xml");
-    browser.get("/p/lago-stoneware-vase").await.says("href=\"https://shop.example/p/lago-stoneware-vase\"");
+    browser
+        .get("/robots.txt")
+        .await
+        .says("Disallow: /checkout")
+        .says("https://shop.example/sitemap.xml");
+    browser
+        .get("/p/lago-stoneware-vase")
+        .await
+        .says("href=\"https://shop.example/p/lago-stoneware-vase\"");
     browser.get("/cart").await.says("noindex");
 }
 
 #[tokio::test]
 async fn over_https_every_cookie_is_secure() {
-    let config = StorefrontConfig { public_url: "https://shop.example".into(), ..StorefrontConfig::default() };
+    let config = StorefrontConfig {
+        public_url: "https://shop.example".into(),
+        ..StorefrontConfig::default()
+    };
     let shown = Browser::with(config).get("/").await;
-    assert!(shown.headers.get_all("set-cookie").iter().all(|c| c.to_str().unwrap().ends_with("; Secure")));
+    assert!(
+        shown
+            .headers
+            .get_all("set-cookie")
+            .iter()
+            .all(|c| c.to_str().unwrap().ends_with("; Secure"))
+    );
     assert!(shown.headers.contains_key("strict-transport-security"));
 }

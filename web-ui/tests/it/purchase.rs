@@ -37,7 +37,9 @@ async fn a_guest_buys_from_the_product_page_to_the_confirmation() {
     let mut browser = with_a_vase().await;
     assert_eq!(browser.cookie("bv_guest"), Some("guest.jwt"));
     let cart = browser.get("/cart").await;
-    cart.says("Lago Stoneware Vase, Medium, 26 cm is in your cart.").says("$112.00").says("/checkout");
+    cart.says("Lago Stoneware Vase, Medium, 26 cm is in your cart.")
+        .says("$112.00")
+        .says("/checkout");
     browser.get("/cart").await.never_says("is in your cart.");
 
     let page = browser.get("/checkout").await;
@@ -58,7 +60,10 @@ async fn a_guest_buys_from_the_product_page_to_the_confirmation() {
 
     let order = browser.get(&format!("/orders/{ORDER}")).await;
     order.says("Thank you – your order is confirmed").says("BV-100042").says("Create an account");
-    order.says("data-status=\"CONFIRMED\"").never_says("Pay for this order").never_says("http-equiv");
+    order
+        .says("data-status=\"CONFIRMED\"")
+        .never_says("Pay for this order")
+        .never_says("http-equiv");
     let read = browser.api.seen(Method::GET, &format!("/orders/{ORDER}"));
     assert!(read.iter().all(|r| r.header("authorization") == "Order order.token"));
 }
@@ -115,11 +120,14 @@ async fn a_payment_still_being_decided_reloads_its_page() {
 #[tokio::test]
 async fn with_a_script_only_browsers_without_scripts_reload() {
     let script = Some("/assets/order.js".to_owned());
-    let config = web_ui::StorefrontConfig { demo: true, order_script: script, ..Default::default() };
+    let config =
+        web_ui::StorefrontConfig { demo: true, order_script: script, ..Default::default() };
     let mut browser = Browser::with(config);
     browser.api.set_order("PENDING", "capturing", None);
     let order = browser.get(&format!("/orders/{ORDER}")).await;
-    order.says("<noscript><meta http-equiv=\"refresh\" content=\"2\"").says("src=\"/assets/order.js\"");
+    order
+        .says("<noscript><meta http-equiv=\"refresh\" content=\"2\"")
+        .says("src=\"/assets/order.js\"");
 }
 
 #[tokio::test]
@@ -175,7 +183,8 @@ async fn an_order_waiting_for_stock_is_not_paid_yet() {
         "orderToken": "order.token",
     });
     browser.api.answer_next("POST /orders", 202, waiting);
-    let path = send(&mut browser, "/checkout", &filled_in(&page, "tok_ok")).await.location().to_owned();
+    let path =
+        send(&mut browser, "/checkout", &filled_in(&page, "tok_ok")).await.location().to_owned();
     assert!(browser.api.seen(Method::POST, &format!("/orders/{ORDER}/pay")).is_empty());
     browser.get(&path).await.says("We are setting your things aside").never_says("held until");
 }
@@ -186,7 +195,11 @@ async fn a_pending_order_can_be_canceled() {
     browser.api.set_order("PENDING", "awaiting_payment", None);
     let shown = browser.post(&format!("/orders/{ORDER}/cancel"), &[]).await;
     assert_eq!(shown.location(), format!("/orders/{ORDER}"));
-    browser.get(&format!("/orders/{ORDER}")).await.says("This order was canceled").says("Nothing will be charged");
+    browser
+        .get(&format!("/orders/{ORDER}"))
+        .await
+        .says("This order was canceled")
+        .says("Nothing will be charged");
 }
 
 #[tokio::test]

@@ -41,7 +41,13 @@ async fn an_account_lists_orders_and_greets() {
     let mut browser = Browser::new();
     assert_eq!(browser.get("/account").await.location(), "/sign-in?next=/account");
     browser.post("/sign-in", &RIGHT).await;
-    browser.get("/account").await.says("Hello, Ada").says("BV-100042").says("Delivered").says("$124.00");
+    browser
+        .get("/account")
+        .await
+        .says("Hello, Ada")
+        .says("BV-100042")
+        .says("Delivered")
+        .says("$124.00");
 }
 
 #[tokio::test]
@@ -82,7 +88,10 @@ async fn signing_out_ends_the_session_everywhere() {
     let mut browser = Browser::new();
     browser.post("/sign-in", &RIGHT).await;
     assert_eq!(browser.post("/sign-out", &[]).await.location(), "/");
-    assert_eq!(browser.api.seen(Method::POST, "/users/logout")[0].body["refreshToken"], "refresh-a1");
+    assert_eq!(
+        browser.api.seen(Method::POST, "/users/logout")[0].body["refreshToken"],
+        "refresh-a1"
+    );
     assert_eq!(browser.cookie("bv_access"), None);
     browser.get("/").await.says("You are signed out.").says("Sign in");
 }

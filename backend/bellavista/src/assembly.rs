@@ -178,7 +178,7 @@ pub fn gateway(a: &mut Assembly) -> anyhow::Result<()> {
     } else {
         api_docs::checked_in()?
     };
-    let deps = gateway::Deps::new(a.config.clone(), local, api_docs::router(&document)?)?;
+    let deps = gateway::Deps::new(a.config.clone(), a.lifecycle.clone(), local, api_docs::router(&document)?)?;
     let api = gateway::api(deps.clone());
     let pages = storefront::router(api.clone(), &a.config)?;
     let address = ground.http.socket();

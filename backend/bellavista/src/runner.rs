@@ -59,7 +59,7 @@ pub async fn run(
     let alone = !targets.iter().any(|t| t.name == "gateway");
     let health = platform::health::Health::new(lifecycle.clone());
     let mut servers = std::mem::take(&mut assembly.servers);
-    if alone && let Some(router) = all_routes(&assembly.services) {
+    if alone && let Some(router) = all_routes(&assembly.services, &lifecycle) {
         servers.push(("services", config.ground.http.socket(), router));
     }
     servers.push(("internal", config.ground.internal.socket(), health.router()?));
@@ -76,9 +76,9 @@ pub async fn run(
 }
 
 /// Without a gateway in the process, the services' own port serves them all.
-fn all_routes(services: &[Service]) -> Option<axum::Router> {
+fn all_routes(services: &[Service], lifecycle: &Lifecycle) -> Option<axum::Router> {
     let routes: Vec<_> = services.iter().map(|s| (s.name, mounted(s).0)).collect();
-    (!routes.is_empty()).then(|| gateway::without_front(routes))
+    (!routes.is_empty()).then(|| gateway::without_front(routes, lifecycle.clone()))
 }
 
 async fn serve_http(

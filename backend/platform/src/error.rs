@@ -64,29 +64,22 @@ impl Kind {
             Kind::Unparseable => {
                 (StatusCode::BAD_REQUEST, "Bad request", Code::InvalidArgument, Retry)
             }
-            Kind::Invalid => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "Invalid fields",
-                Code::InvalidArgument,
-                Retry,
-            ),
+            Kind::Invalid => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "Invalid fields", Code::InvalidArgument, Retry)
+            }
             Kind::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "Sign in first", Code::Unauthenticated, Retry)
             }
-            Kind::Declined => (
-                StatusCode::PAYMENT_REQUIRED,
-                "Payment declined",
-                Code::FailedPrecondition,
-                Retry,
-            ),
-            Kind::Forbidden => (StatusCode::FORBIDDEN, "Not allowed", Code::PermissionDenied, Retry),
+            Kind::Declined => {
+                (StatusCode::PAYMENT_REQUIRED, "Declined", Code::FailedPrecondition, Retry)
+            }
+            Kind::Forbidden => {
+                (StatusCode::FORBIDDEN, "Not allowed", Code::PermissionDenied, Retry)
+            }
             Kind::NotFound => (StatusCode::NOT_FOUND, "Not found", Code::NotFound, Retry),
-            Kind::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "Method not allowed",
-                Code::Unimplemented,
-                Retry,
-            ),
+            Kind::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", Code::Unimplemented, Retry)
+            }
             Kind::Conflict => (StatusCode::CONFLICT, "Conflict", Code::Aborted, Retry),
             Kind::Stale => (
                 StatusCode::PRECONDITION_FAILED,
@@ -112,18 +105,12 @@ impl Kind {
             Kind::Refused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Refused", Code::FailedPrecondition, Retry)
             }
-            Kind::Limited => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many requests",
-                Code::ResourceExhausted,
-                Pause,
-            ),
-            Kind::Unavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Not available now",
-                Code::Unavailable,
-                Pause,
-            ),
+            Kind::Limited => {
+                (StatusCode::TOO_MANY_REQUESTS, "Too many requests", Code::ResourceExhausted, Pause)
+            }
+            Kind::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Not available now", Code::Unavailable, Pause)
+            }
             Kind::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Internal error", Code::Internal, Retry)
             }
@@ -285,7 +272,10 @@ impl From<sqlx::Error> for ApiError {
 
 impl From<anyhow::Error> for ApiError {
     fn from(error: anyhow::Error) -> Self {
-        ApiError::internal(error)
+        match error.downcast::<sqlx::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => ApiError::internal(error),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use platform::auth::{Issuer, KeyRing, PublicKeys, Verifier};
 use platform::config::Config;
+use platform::lifecycle::Lifecycle;
 use platform::trace::{self, TraceContext};
 use platform::{ApiError, Clock, Ids};
 use tower::ServiceExt;
@@ -58,6 +59,7 @@ impl Deps {
     /// others are reached at `gateway.upstreams`. `docs` serves the API document.
     pub fn new(
         config: Config,
+        lifecycle: Lifecycle,
         local: HashMap<String, Router>,
         docs: Router,
     ) -> anyhow::Result<Self> {
@@ -74,7 +76,7 @@ impl Deps {
                 issuer: Issuer::new(ring, &auth.issuer),
                 verifier: Verifier::new(keys, &auth.issuer, clock.clone()),
                 ids: Ids::random(),
-                upstreams: Upstreams::new(local, settings.upstreams.clone(), settings.timeout()),
+                upstreams: Upstreams::new(local, settings.upstreams.clone(), settings.timeout(), lifecycle),
                 limits: Limits::new(&settings)?,
                 config: settings,
                 clock,
@@ -115,9 +117,9 @@ pub fn public(deps: Deps, api: Router, pages: Router) -> Router {
 }
 
 /// The port of a process without a gateway: the same paths, no guests, no limits.
-pub fn without_front(services: Vec<(&'static str, Router)>) -> Router {
+pub fn without_front(services: Vec<(&'static str, Router)>, lifecycle: Lifecycle) -> Router {
     let local = services.into_iter().map(|(name, router)| (name.to_owned(), router)).collect();
-    let upstreams = Upstreams::new(local, HashMap::new(), std::time::Duration::from_secs(30));
+    let upstreams = Upstreams::new(local, HashMap::new(), std::time::Duration::from_secs(30), lifecycle);
     let handle = move |request: Request| {
         let upstreams = upstreams.clone();
         async move { upstreams.call(request).await }

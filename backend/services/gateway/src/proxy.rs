@@ -12,7 +12,9 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::upgrade::OnUpgrade;
 use platform::ApiError;
+use platform::lifecycle::Lifecycle;
 use tower::ServiceExt;
 
 use crate::routes;
@@ -24,6 +26,7 @@ pub struct Upstreams {
     remote: Arc<HashMap<String, String>>,
     client: Client<HttpConnector, Body>,
     timeout: Duration,
+    lifecycle: Lifecycle,
 }
 
 const IDLE_CONNECTIONS: usize = 64;
@@ -33,6 +36,7 @@ impl Upstreams {
         local: HashMap<String, Router>,
         remote: HashMap<String, String>,
         timeout: Duration,
+        lifecycle: Lifecycle,
     ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(1)));
@@ -40,7 +44,7 @@ impl Upstreams {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
-        Upstreams { local: Arc::new(local), remote: Arc::new(remote), client, timeout }
+        Upstreams { local: Arc::new(local), remote: Arc::new(remote), client, timeout, lifecycle }
     }
 
     /// The answer of the service that owns the request's path.
@@ -77,28 +81,33 @@ impl Upstreams {
             && let Some(ours) = ours
         {
             let theirs = hyper::upgrade::on(&mut response);
-            join(ours, theirs);
+            self.join(ours, theirs);
         } else {
             drop_hop_headers(response.headers_mut());
         }
         Ok(response)
     }
-}
 
-/// Copies between two upgraded connections until either side ends; the task
-/// lives exactly as long as the two sockets.
-fn join(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) {
-    let copy = async move {
-        let (ours, theirs) = tokio::try_join!(ours, theirs)?;
-        let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
-        tokio::io::copy_bidirectional(&mut ours, &mut theirs).await?;
-        anyhow::Ok(())
-    };
-    tokio::spawn(async move {
-        if let Err(error) = copy.await {
-            tracing::debug!(%error, "a forwarded socket ended");
-        }
-    });
+    /// Copies between two upgraded connections until either side ends, or the
+    /// process drains.
+    fn join(&self, ours: OnUpgrade, theirs: OnUpgrade) {
+        let house = self.lifecycle.clone();
+        let copy = async move {
+            let (ours, theirs) = tokio::try_join!(ours, theirs)?;
+            let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
+            tokio::io::copy_bidirectional(&mut ours, &mut theirs).await?;
+            anyhow::Ok(())
+        };
+        self.lifecycle.spawn("forwarded socket", async move {
+            tokio::select! {
+                () = house.draining() => {}
+                ended = copy => if let Err(error) = ended {
+                    tracing::debug!(%error, "a forwarded socket ended");
+                },
+            }
+            Ok(())
+        });
+    }
 }
 
 /// Headers that belong to one connection only (RFC 9110, 7.6.1).

@@ -1,0 +1,180 @@
+//! All SQL of the service.
+
+use contracts::events::orders::OrderCreated;
+use shared_types::orders::{OrderStatus, Stage};
+use shared_types::{Currency, GuestId, Money, OrderId, Timestamp, UserId};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row};
+
+use crate::hub::CHANNEL;
+
+/// The staff channel's target.
+pub const ADMIN: &str = "admin";
+
+pub fn order_target(order: OrderId) -> String {
+    format!("order:{order}")
+}
+
+/// Whose order it is.
+#[derive(Clone, Debug)]
+pub struct LiveOrder {
+    pub user_id: Option<UserId>,
+    pub guest_id: Option<GuestId>,
+}
+
+pub async fn insert_order(
+    tx: &mut PgConnection,
+    order: &OrderCreated,
+    total: Money,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO live_orders (order_id, order_number, user_id, guest_id, total_minor, currency, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (order_id) DO NOTHING",
+    )
+    .bind(order.order_id)
+    .bind(&order.order_number)
+    .bind(order.user_id)
+    .bind(order.guest_id)
+    .bind(total.minor)
+    .bind(total.currency)
+    .bind(at)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub async fn find_order(
+    connection: &mut PgConnection,
+    order: OrderId,
+) -> sqlx::Result<Option<LiveOrder>> {
+    let row = sqlx::query("SELECT user_id, guest_id FROM live_orders WHERE order_id = $1")
+        .bind(order)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|r| LiveOrder { user_id: r.get("user_id"), guest_id: r.get("guest_id") }))
+}
+
+/// What is said about an order.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    pub order: OrderId,
+    pub status: OrderStatus,
+    pub stage: Stage,
+    pub at: Timestamp,
+}
+
+/// Says it to every target: a row with the target's next number each, and a
+/// wake-up with the commit.
+pub async fn say(tx: &mut PgConnection, targets: &[String], said: Said) -> sqlx::Result<()> {
+    sqlx::query(
+        "WITH numbered AS (
+             INSERT INTO live_targets AS t (target, last_seq)
+             SELECT target, 1 FROM unnest($1::text[]) AS u(target) ORDER BY target
+             ON CONFLICT (target) DO UPDATE SET last_seq = t.last_seq + 1
+             RETURNING target, last_seq
+         ), said AS (
+             INSERT INTO live_messages (target, seq, order_id, status, stage, at)
+             SELECT target, last_seq, $2, $3, $4, $5 FROM numbered RETURNING target
+         )
+         SELECT pg_notify($6, target) FROM said",
+    )
+    .bind(targets)
+    .bind(said.order)
+    .bind(said.status)
+    .bind(said.stage)
+    .bind(said.at)
+    .bind(CHANNEL)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A message with what the staff channel shows besides.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub seq: i64,
+    pub said: Said,
+    pub order_number: String,
+    pub total: Money,
+}
+
+impl Message {
+    fn from_row(row: &PgRow) -> Self {
+        let currency: Currency = row.get("currency");
+        Message {
+            seq: row.get("seq"),
+            said: Said {
+                order: row.get("order_id"),
+                status: row.get("status"),
+                stage: row.get("stage"),
+                at: row.get("at"),
+            },
+            order_number: row.get("order_number"),
+            total: Money::new(row.get("total_minor"), currency),
+        }
+    }
+}
+
+const MESSAGES: &str = "SELECT m.seq, m.order_id, m.status, m.stage, m.at, o.order_number,
+    o.total_minor, o.currency FROM live_messages m JOIN live_orders o USING (order_id)";
+
+/// Messages behind `after`, oldest first.
+pub async fn messages_after(
+    pool: &PgPool,
+    target: &str,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Message>> {
+    let sql = format!("{MESSAGES} WHERE m.target = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(target)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    Ok(rows.iter().map(Message::from_row).collect())
+}
+
+/// The newest message of each order of the target, oldest first: the picture a
+/// newcomer starts from.
+pub async fn snapshot(pool: &PgPool, target: &str, limit: i64) -> sqlx::Result<Vec<Message>> {
+    let sql = format!(
+        "SELECT * FROM (
+             SELECT DISTINCT ON (order_id) * FROM (
+                 {MESSAGES} WHERE m.target = $1 ORDER BY m.seq DESC LIMIT 5000
+             ) recent ORDER BY order_id, seq DESC
+         ) newest ORDER BY seq DESC LIMIT $2"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(target)
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    Ok(rows.iter().rev().map(Message::from_row).collect())
+}
+
+/// The numbers that a target still keeps: oldest kept and last ever given.
+pub async fn range(pool: &PgPool, target: &str) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query(
+        "SELECT coalesce((SELECT last_seq FROM live_targets WHERE target = $1), 0) AS last,
+                coalesce((SELECT min(seq) FROM live_messages WHERE target = $1), 0) AS oldest",
+    )
+    .bind(target)
+    .fetch_one(pool)
+    .await?;
+    Ok((row.get("oldest"), row.get("last")))
+}
+
+/// Forgets messages older than `before`.
+pub async fn prune(pool: &PgPool, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query(
+        "DELETE FROM live_messages WHERE (target, seq) IN
+           (SELECT target, seq FROM live_messages WHERE at < $1 LIMIT $2)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Ids};
-use crate::trace;
+use crate::trace::{self, TraceContext};
 
 /// A fact that a service publishes. Implemented in `contracts`.
 pub trait Event: Serialize + DeserializeOwned + Send + Sync {
@@ -47,9 +47,18 @@ pub struct NewEvent {
     pub partition_key: String,
     pub aggregate_id: String,
     pub payload: Box<RawValue>,
+    /// Which piece of work it belongs to: the one that made this value.
+    pub context: TraceContext,
 }
 
 impl NewEvent {
+    /// Counts the event to another piece of work; for a transaction that
+    /// serves several requests at once.
+    pub fn under(mut self, context: TraceContext) -> Self {
+        self.context = context;
+        self
+    }
+
     pub fn of<E: Event>(ids: &Ids, event: &E) -> Result<Self, serde_json::Error> {
         Ok(NewEvent {
             event_id: ids.uuid(),
@@ -58,6 +67,7 @@ impl NewEvent {
             partition_key: event.partition_key(),
             aggregate_id: event.aggregate_id(),
             payload: serde_json::value::to_raw_value(event)?,
+            context: trace::current(),
         })
     }
 }
@@ -107,7 +117,6 @@ impl Outbox {
         // Sorted by aggregate (BTreeMap), so that two writers never deadlock.
         let aggregates: Vec<&str> = counts.keys().copied().collect();
         let additions: Vec<i64> = counts.values().copied().collect();
-        let context = trace::current();
         sqlx::query(APPEND)
             .bind(&aggregates)
             .bind(&additions)
@@ -119,9 +128,9 @@ impl Outbox {
             .bind(events.iter().map(|e| e.payload.get()).collect::<Vec<_>>())
             .bind(&ranks)
             .bind(self.clock.now())
-            .bind(&context.trace_id)
-            .bind(&context.correlation_id)
-            .bind(context.causation_id)
+            .bind(events.iter().map(|e| e.context.trace_id.as_str()).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.context.correlation_id.as_str()).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.context.causation_id).collect::<Vec<_>>())
             .execute(tx)
             .await?;
         self.hint.notify_one();
@@ -167,9 +176,11 @@ WITH counted AS (
 INSERT INTO outbox (event_id, topic, event_type, partition_key, aggregate_id, payload,
                     aggregate_version, occurred_at, trace_id, correlation_id, causation_id)
 SELECT e.event_id, e.topic, e.event_type, e.partition_key, e.aggregate_id, e.payload,
-       c.version - w.added + e.rank, $10, $11, $12, $13
-FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[])
-     WITH ORDINALITY AS e(event_id, topic, event_type, partition_key, aggregate_id, payload, rank, ord)
+       c.version - w.added + e.rank, $10, e.trace_id, e.correlation_id, e.causation_id
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+            $11::text[], $12::text[], $13::uuid[])
+     WITH ORDINALITY AS e(event_id, topic, event_type, partition_key, aggregate_id, payload, rank,
+                          trace_id, correlation_id, causation_id, ord)
 JOIN counted c USING (aggregate_id) JOIN wanted w USING (aggregate_id)
 ORDER BY e.ord";
 

@@ -1,0 +1,6 @@
+//! Pure rules of stock: levels, how a reservation is served, what becomes of
+//! a hold. No I/O, no clock.
+
+pub mod hold;
+pub mod level;
+pub mod shelf;

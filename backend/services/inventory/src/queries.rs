@@ -1,0 +1,184 @@
+//! Looking at stock.
+
+use contracts::generated::bellavista::inventory::v1::StockLevel;
+use platform::ApiError;
+use platform::paging::{self, Paging};
+use shared_types::catalog::Availability;
+use shared_types::inventory::{
+    LedgerEntry, ProductInventory, ProductStock, Stock, VariantInventory, WarehouseStock,
+};
+use shared_types::{OrderId, Page, ProductId, Sku};
+
+use crate::commands::Stockroom;
+use crate::domain::level::Level;
+use crate::domain::shelf::{Item, Shelf};
+use crate::store;
+
+/// Levels of these skus, in the order asked; unknown ones are marked.
+pub async fn levels(room: &Stockroom, skus: &[Sku]) -> Result<Vec<StockLevel>, ApiError> {
+    let keys: Vec<String> = skus.iter().map(Sku::key).collect();
+    let shelf = read(room, &keys).await?;
+    let level = |(sku, key): (&Sku, &String)| {
+        let item = shelf.0.get(key);
+        let sum = item.map(total).unwrap_or_default();
+        StockLevel {
+            sku: sku.to_string(),
+            on_hand: sum.on_hand,
+            held: sum.held,
+            allocated: sum.allocated,
+            set_aside: sum.set_aside,
+            available: item.map_or(0, Item::available),
+            known: item.is_some(),
+        }
+    };
+    Ok(skus.iter().zip(&keys).map(level).collect())
+}
+
+async fn read(room: &Stockroom, keys: &[String]) -> Result<Shelf, ApiError> {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut connection = room.pool.acquire().await?;
+    Ok(store::shelf::read(&mut connection, &keys).await?)
+}
+
+fn total(item: &Item) -> Level {
+    item.places.iter().fold(Level::default(), |sum, place| Level {
+        on_hand: sum.on_hand + place.level.on_hand,
+        held: sum.held + place.level.held,
+        allocated: sum.allocated + place.level.allocated,
+        set_aside: sum.set_aside + place.level.set_aside,
+        safety_stock: sum.safety_stock + place.level.safety_stock,
+    })
+}
+
+/// The stock of one sku.
+pub async fn find_stock(room: &Stockroom, sku: &Sku) -> Result<Option<Stock>, ApiError> {
+    let key = sku.key();
+    let shelf = read(room, std::slice::from_ref(&key)).await?;
+    Ok(shelf.0.get(&key).map(stock_of))
+}
+
+pub fn stock_of(item: &Item) -> Stock {
+    let sum = total(item);
+    let place = |p: &crate::domain::shelf::Place| WarehouseStock {
+        warehouse: p.warehouse.clone(),
+        on_hand: p.level.on_hand,
+        held: p.level.held,
+        allocated: p.level.allocated,
+        set_aside: p.level.set_aside,
+        safety_stock: p.level.safety_stock,
+        available: p.level.available(),
+    };
+    Stock {
+        sku: item.sku.clone(),
+        on_hand: sum.on_hand,
+        held: sum.held,
+        allocated: sum.allocated,
+        set_aside: sum.set_aside,
+        available: item.available(),
+        warehouses: item.places.iter().map(place).collect(),
+    }
+}
+
+/// The stock of all variants of a product.
+pub async fn find_product_stock(
+    room: &Stockroom,
+    product_id: ProductId,
+) -> Result<Option<ProductStock>, ApiError> {
+    let variants: Vec<Stock> =
+        of_product(room, product_id).await?.0.values().map(stock_of).collect();
+    if variants.is_empty() {
+        return Ok(None);
+    }
+    let sum = |of: fn(&Stock) -> i64| variants.iter().map(of).sum();
+    Ok(Some(ProductStock {
+        product_id,
+        on_hand: sum(|s| s.on_hand),
+        held: sum(|s| s.held),
+        allocated: sum(|s| s.allocated),
+        set_aside: sum(|s| s.set_aside),
+        available: sum(|s| s.available),
+        variants,
+    }))
+}
+
+async fn of_product(room: &Stockroom, product: ProductId) -> Result<Shelf, ApiError> {
+    let mut connection = room.pool.acquire().await?;
+    Ok(store::shelf::of_product(&mut connection, product).await?)
+}
+
+/// Sku keys of a product.
+pub async fn keys_of_product(
+    room: &Stockroom,
+    product: ProductId,
+) -> Result<Vec<String>, ApiError> {
+    Ok(of_product(room, product).await?.0.into_keys().collect())
+}
+
+/// Bands per variant; units only where `with_units`.
+pub async fn find_availability(
+    room: &Stockroom,
+    product_id: ProductId,
+    with_units: bool,
+) -> Result<Option<ProductInventory>, ApiError> {
+    let shelf = of_product(room, product_id).await?;
+    let variants: Vec<VariantInventory> = shelf
+        .0
+        .values()
+        .map(|item| VariantInventory {
+            sku: item.sku.clone(),
+            availability: band(item.available(), item.low_threshold),
+            available: with_units.then(|| item.available()),
+        })
+        .collect();
+    // The best band of its variants is the product's.
+    let best = variants.iter().map(|v| v.availability).min();
+    Ok(best.map(|availability| ProductInventory { product_id, availability, variants }))
+}
+
+fn band(available: i64, threshold: i64) -> Availability {
+    match available {
+        0 => Availability::Out,
+        some if some <= threshold => Availability::Low,
+        _ => Availability::InStock,
+    }
+}
+
+/// The ledger of a sku, newest first; none when the sku is unknown.
+pub async fn list_ledger(
+    room: &Stockroom,
+    sku: &Sku,
+    paging: &Paging,
+) -> Result<Option<Page<LedgerEntry>>, ApiError> {
+    let (limit, before) = (paging.limit()?, paging.position::<i64>()?);
+    let key = sku.key();
+    let mut connection = room.pool.acquire().await?;
+    if store::shelf::read(&mut connection, &[&key]).await?.0.is_empty() {
+        return Ok(None);
+    }
+    let rows = store::ledger::list(&mut connection, &key, before, limit + 1).await?;
+    let entry = |row: store::ledger::Row| LedgerEntry {
+        id: row.id,
+        warehouse: row.warehouse,
+        kind: row.kind,
+        delta: row.delta,
+        on_hand: row.on_hand,
+        reason: row.reason,
+        actor: row.actor,
+        order_id: row.order_id.map(OrderId),
+        at: row.at,
+    };
+    Ok(Some(paging::page(rows.into_iter().map(entry).collect(), limit, |e| e.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_follow_the_threshold_and_the_best_one_comes_first() {
+        assert_eq!(band(0, 5), Availability::Out);
+        assert_eq!(band(5, 5), Availability::Low);
+        assert_eq!(band(6, 5), Availability::InStock);
+        assert!(Availability::InStock < Availability::Low && Availability::Low < Availability::Out);
+    }
+}

@@ -95,7 +95,8 @@ impl Handle<NoteWritten> for Bell {
 async fn work_after_the_commit_runs_once_and_a_panicking_handler_is_a_failure() {
     let bench = bench().await;
     let rung = Arc::new(AtomicU32::new(0));
-    let consumer = Consumer::new("books", Duration::from_millis(20)).on(Arc::new(Bell(rung.clone())));
+    let consumer =
+        Consumer::new("books", Duration::from_millis(20)).on(Arc::new(Bell(rung.clone())));
     let id = bench.id();
     for _ in 0..3 {
         bench.deliver_as(&consumer, &note("a", 1), id, 1).await.unwrap();

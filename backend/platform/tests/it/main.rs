@@ -1,6 +1,10 @@
 //! Tests of the ground against real PostgreSQL and a real Kafka client.
 
 mod bench;
-mod cluster;
-mod engines;
+mod health;
+mod idempotency;
+mod kafka;
+mod redrive;
+mod relay;
+mod runner;
 mod sample;

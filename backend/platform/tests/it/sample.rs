@@ -34,7 +34,8 @@ pub fn note(book: &str, number: i64) -> NoteWritten {
 }
 
 pub static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let sql = "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY, book text, number bigint);";
+    let sql =
+        "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY, book text, number bigint);";
     let migration = Migration::new(
         20261121999999,
         "notes".into(),

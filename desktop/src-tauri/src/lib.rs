@@ -43,7 +43,7 @@ pub fn run() -> Result<(), Box<dyn std::error::Error>> {
     // only when one is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
-    let context = tauri::generate_context!();
+    let context = context();
     let home = Home::open(&context.config().identifier)?;
     let window_file = home.file("window.json").to_string_lossy().into_owned();
     let web_data = home.file("webview");
@@ -82,6 +82,12 @@ pub fn run() -> Result<(), Box<dyn std::error::Error>> {
         })
         .run(context)?;
     Ok(())
+}
+
+/// Configuration, capabilities and the window's files, all inside the program.
+#[allow(clippy::disallowed_methods, reason = "what Tauri generates may end the process")]
+fn context() -> tauri::Context {
+    tauri::generate_context!()
 }
 
 /// Opens the configured window. What its page remembers lies in our folder too.

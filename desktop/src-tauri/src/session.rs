@@ -17,6 +17,8 @@ use crate::{
 
 /// An access token is renewed this long before it ends.
 const EARLY: Duration = Duration::from_secs(30);
+/// Signing out waits so long for the shop; the session then ends there by itself.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A session. The access token lives in memory only.
 pub struct Signed {
@@ -146,9 +148,14 @@ impl Signed {
     /// Ends the session here and, if it hears, at the shop.
     pub async fn sign_out(&self) {
         self.forget().await;
-        let refresh = self.tokens.lock().await.refresh.clone();
-        if let Err(why) = self.api.logout(&refresh).await {
-            tracing::info!(%why, "the shop did not hear the sign-out");
+        let tell = async {
+            let refresh = self.tokens.lock().await.refresh.clone();
+            self.api.logout(&refresh).await
+        };
+        match tokio::time::timeout(FAREWELL, tell).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::info!(%why, "the shop did not hear the sign-out"),
+            Err(_) => tracing::info!("the shop did not hear the sign-out in time"),
         }
     }
 

@@ -100,12 +100,13 @@ impl Shell {
             return Err(fields("Enter your password."));
         }
         let mut current = self.current.lock().await;
+        if let Some(before) = current.take() {
+            before.feed.abort();
+            before.signed.sign_out().await;
+        }
         let api = ShopApi::new(url.clone()).map_err(|why| why.refusal(&url))?;
         let vault = self.vault.clone();
         let signed = Arc::new(Signed::in_with_password(api, vault, email, &wanted.password).await?);
-        if let Some(before) = current.take() {
-            before.feed.abort();
-        }
         let shop = KnownShop { url: url.text().into(), email: email.into() };
         let roles = signed.roles();
         self.remember(|shops| shops.signed_in(Current { shop, roles }));

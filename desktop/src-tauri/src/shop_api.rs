@@ -32,7 +32,7 @@ pub enum ApiError {
     #[error("{0}")]
     Unreachable(String),
     #[error("{}: {}", .0.code, .0.title)]
-    Refused(Problem),
+    Refused(Box<Problem>),
     #[error("unexpected answer: {0}")]
     NotAShop(String),
 }
@@ -161,7 +161,10 @@ impl ShopApi {
         }
         let body = read(response).await?;
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(ApiError::Refused(Problem { status: status.as_u16(), ..problem })),
+            Ok(problem) => {
+                let problem = Problem { status: status.as_u16(), ..problem };
+                Err(ApiError::Refused(Box::new(problem)))
+            }
             Err(_) if is_gateway_trouble(status) => {
                 Err(ApiError::Unreachable(format!("the way to it answers {status}")))
             }

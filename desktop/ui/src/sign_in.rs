@@ -8,6 +8,81 @@ use crate::{Desk, shell, words};
 /// Where a fresh installation of the shop answers.
 const FIRST_SHOP: &str = "http://127.0.0.1:8080";
 
+/// The form: what was typed and what came of it.
+#[derive(Clone, Copy)]
+struct Door {
+    shop_url: RwSignal<String>,
+    email: RwSignal<String>,
+    password: RwSignal<String>,
+    busy: RwSignal<bool>,
+    refusal: RwSignal<Option<Refusal>>,
+    password_field: NodeRef<html::Input>,
+}
+
+impl Door {
+    /// Filled with the shop used last.
+    fn new(last: Option<&KnownShop>, ended: Option<Refusal>) -> Self {
+        Door {
+            shop_url: RwSignal::new(last.map_or(FIRST_SHOP.into(), |shop| shop.url.clone())),
+            email: RwSignal::new(last.map(|shop| shop.email.clone()).unwrap_or_default()),
+            password: RwSignal::new(String::new()),
+            busy: RwSignal::new(false),
+            refusal: RwSignal::new(ended),
+            password_field: NodeRef::new(),
+        }
+    }
+
+    fn send(self, desk: Desk) {
+        if self.busy.get_untracked() {
+            return;
+        }
+        self.busy.set(true);
+        self.refusal.set(None);
+        leptos::task::spawn_local(async move {
+            let wanted = SignIn {
+                shop_url: self.shop_url.get_untracked(),
+                email: self.email.get_untracked(),
+                password: self.password.get_untracked(),
+            };
+            let answer = shell::sign_in(&wanted).await;
+            self.busy.set(false);
+            match answer {
+                Ok(session) => desk.session.set(Some(session)),
+                Err(why) => {
+                    if why.kind == RefusalKind::Credentials {
+                        self.to_password();
+                    }
+                    self.refusal.set(Some(why));
+                }
+            }
+        });
+    }
+
+    fn choose(self, shop: KnownShop) {
+        self.shop_url.set(shop.url);
+        self.email.set(shop.email);
+        self.to_password();
+    }
+
+    fn to_password(self) {
+        if let Some(field) = self.password_field.get_untracked() {
+            let _ = field.focus();
+            field.select();
+        }
+    }
+
+    /// For `aria-invalid`: whether the refusal is of one of these kinds.
+    fn invalid(self, kinds: &[RefusalKind]) -> Option<&'static str> {
+        let wrong =
+            self.refusal.with(|why| why.as_ref().is_some_and(|why| kinds.contains(&why.kind)));
+        wrong.then_some("true")
+    }
+}
+
+const SHOP: [RefusalKind; 3] =
+    [RefusalKind::ShopUrl, RefusalKind::Unreachable, RefusalKind::NotAShop];
+const ACCOUNT: [RefusalKind; 2] = [RefusalKind::Credentials, RefusalKind::Fields];
+
 #[component]
 pub fn SignInScreen() -> impl IntoView {
     let desk = expect_context::<Desk>();
@@ -15,104 +90,73 @@ pub fn SignInScreen() -> impl IntoView {
         Some(Session::SignedOut { shops, token_store, ended }) => (shops, Some(token_store), ended),
         _ => (Vec::new(), None, None),
     };
-    let last = shops.first().cloned();
-    let shop_url = RwSignal::new(last.as_ref().map_or(FIRST_SHOP.into(), |s| s.url.clone()));
-    let email = RwSignal::new(last.map(|s| s.email).unwrap_or_default());
-    let password = RwSignal::new(String::new());
-    let busy = RwSignal::new(false);
-    let refusal = RwSignal::new(ended);
-    let password_field = NodeRef::<html::Input>::new();
-
+    let door = Door::new(shops.first(), ended);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        if busy.get_untracked() {
-            return;
-        }
-        busy.set(true);
-        refusal.set(None);
-        leptos::task::spawn_local(async move {
-            let wanted = SignIn {
-                shop_url: shop_url.get_untracked(),
-                email: email.get_untracked(),
-                password: password.get_untracked(),
-            };
-            let answer = shell::sign_in(&wanted).await;
-            busy.set(false);
-            match answer {
-                Ok(session) => desk.session.set(Some(session)),
-                Err(why) => {
-                    if why.kind == RefusalKind::Credentials
-                        && let Some(field) = password_field.get_untracked()
-                    {
-                        let _ = field.focus();
-                        field.select();
-                    }
-                    refusal.set(Some(why));
-                }
-            }
-        });
+        door.send(desk);
     };
-    let choose = move |shop: KnownShop| {
-        shop_url.set(shop.url);
-        email.set(shop.email);
-        if let Some(field) = password_field.get_untracked() {
-            let _ = field.focus();
-        }
-    };
-    let is = move |kind: RefusalKind| {
-        refusal.with(|why| why.as_ref().is_some_and(|why| why.kind == kind))
-    };
-    let shop_is_wrong = move || {
-        is(RefusalKind::ShopUrl) || is(RefusalKind::Unreachable) || is(RefusalKind::NotAShop)
-    };
-    let account_is_wrong = move || is(RefusalKind::Credentials) || is(RefusalKind::Fields);
-    let invalid = |wrong: bool| wrong.then_some("true");
-
     view! {
         <main class="door">
             <Horizon/>
             <form class="door-form" on:submit=submit novalidate=true>
                 <h1>"Sign in"</h1>
                 <p class="lead">"The console of your shop, for Support, Merchant and Admin."</p>
-                <Trouble refusal/>
-                <label for="shop-url">"Shop"</label>
-                <input
-                    id="shop-url"
-                    type="text"
-                    inputmode="url"
-                    autocomplete="url"
-                    spellcheck="false"
-                    aria-invalid=move || invalid(shop_is_wrong())
-                    bind:value=shop_url
-                />
-                <KnownShops shops choose/>
-                <label for="email">"E-mail"</label>
-                <input
-                    id="email"
-                    type="email"
-                    autocomplete="username"
-                    spellcheck="false"
-                    aria-invalid=move || invalid(account_is_wrong())
-                    bind:value=email
-                />
-                <label for="password">"Password"</label>
-                <input
-                    id="password"
-                    type="password"
-                    autocomplete="current-password"
-                    node_ref=password_field
-                    aria-invalid=move || invalid(account_is_wrong())
-                    bind:value=password
-                />
-                <button id="sign-in" class="primary" type="submit" aria-busy=move || busy.get().to_string()>
-                    {move || if busy.get() { "Signing in…" } else { "Sign in" }}
+                <Trouble refusal=door.refusal/>
+                <Fields door shops/>
+                <button
+                    id="sign-in"
+                    class="primary"
+                    type="submit"
+                    aria-busy=move || door.busy.get().to_string()
+                >
+                    {move || if door.busy.get() { "Signing in…" } else { "Sign in" }}
                 </button>
-                {store.map(|store| {
-                    let (what, detail) = words::token_store(&store);
-                    view! { <p id="token-store" class="fine" title=detail>{what}</p> }
-                })}
+                {store
+                    .map(|store| {
+                        let (what, detail) = words::token_store(&store);
+                        view! {
+                            <p id="token-store" class="fine" title=detail>
+                                {what}
+                            </p>
+                        }
+                    })}
             </form>
         </main>
+    }
+}
+
+#[component]
+fn Fields(door: Door, shops: Vec<KnownShop>) -> impl IntoView {
+    view! {
+        <label for="shop-url">"Shop"</label>
+        <input
+            id="shop-url"
+            type="text"
+            inputmode="url"
+            autocomplete="url"
+            spellcheck="false"
+            aria-invalid=move || door.invalid(&SHOP)
+            bind:value=door.shop_url
+        />
+        <KnownShops shops choose=move |shop| door.choose(shop)/>
+        <label for="email">"E-mail"</label>
+        <input
+            id="email"
+            type="email"
+            autocomplete="username"
+            spellcheck="false"
+            aria-invalid=move || door.invalid(&ACCOUNT)
+            bind:value=door.email
+        />
+        <label for="password">"Password"</label>
+        <input
+            id="password"
+            type="password"
+            autocomplete="current-password"
+            node_ref=door.password_field
+            aria-invalid=move || door.invalid(&ACCOUNT)
+            bind:value=door.password
+        />
     }
 }
 

@@ -11,7 +11,6 @@ use shared_types::catalog::Category;
 use crate::assets;
 use crate::drafts::{Flash, FlashKind};
 use crate::parts::{Icon, csrf_field, icon};
-use crate::text::count;
 use crate::visit::Visit;
 
 /// What a page says about itself.
@@ -197,13 +196,17 @@ fn header(visit: &Visit, chrome: &Chrome) -> AnyView {
         true => ("/account", "Your account"),
         false => ("/sign-in", "Sign in"),
     };
-    let cart_label = match chrome.units {
-        0 => "Cart, empty".to_owned(),
-        n => format!("Cart, {}", count(n, "piece", "pieces")),
+    let badge = match chrome.units {
+        0 => view! { <span class="visually-hidden">", empty"</span> }.into_any(),
+        n => {
+            let noun = if n == 1 { " piece" } else { " pieces" };
+            view! {
+                " "<span class="badge" data-live="cart-units">{n}</span>
+                <span class="visually-hidden">{noun}</span>
+            }
+            .into_any()
+        }
     };
-    let badge = (chrome.units > 0).then(|| {
-        view! { <span class="badge" aria-hidden="true" data-live="cart-units">{chrome.units}</span> }
-    });
     let has_nav = !links.is_empty();
     let nav = has_nav.then(|| {
         view! { <nav class="site-nav" aria-label="Categories"><ul class="frame">{links}</ul></nav> }
@@ -218,10 +221,10 @@ fn header(visit: &Visit, chrome: &Chrome) -> AnyView {
                     <button type="submit" aria-label="Search">{icon(Icon::Search)}</button>
                 </form>
                 <div class="header-tools">
-                    <a href=account_href aria-label=account_label>
+                    <a href=account_href>
                         {icon(Icon::Person)}<span class="tool-label">{account_label}</span>
                     </a>
-                    <a class="cart-link" href="/cart" aria-label=cart_label>
+                    <a class="cart-link" href="/cart">
                         {icon(Icon::Bag)}<span class="tool-label">"Cart"</span>{badge}
                     </a>
                 </div>

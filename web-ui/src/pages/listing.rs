@@ -70,7 +70,7 @@ pub async fn category(
     let intro = intro(&slug).map(|text| view! { <p class="lead">{text}</p> });
     let grid = match products.items.is_empty() {
         true => empty("Nothing here just now", "This shelf is waiting for its next delivery."),
-        false => product_grid(&products.items),
+        false => found_grid(&products.items),
     };
     let head = Head {
         title: category.name.clone(),
@@ -132,7 +132,7 @@ pub async fn search(visit: Visit, params: Result<Query<ListParams>, QueryRejecti
                     {search_head(&format!("Found for “{text}”"))}
                     {sort_form("/search", Some(&text), params.sort())}
                 </div>
-                {product_grid(&products.items)}
+                {found_grid(&products.items)}
                 {paging(&base, &products, &params)}
             </div>
         }
@@ -160,6 +160,11 @@ async fn unless_bad_cursor(
         true => super::see_other(first_page),
         false => errors::failed(visit, error).await,
     }
+}
+
+/// The grid under a heading of its own, for those who move by headings.
+fn found_grid(products: &[Product]) -> AnyView {
+    view! { <h2 class="visually-hidden">"Products"</h2>{product_grid(products)} }.into_any()
 }
 
 fn search_head(title: &str) -> AnyView {

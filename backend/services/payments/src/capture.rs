@@ -16,8 +16,8 @@ use crate::domain::{
 };
 use crate::house::{House, ask_again_after};
 use crate::provider::{CallRow, Charge, Decided, Guarded, Trouble};
-use crate::store::attempts::{self, AttemptRow, NewAttempt, Settled, State};
 use crate::store;
+use crate::store::attempts::{self, AttemptRow, NewAttempt, Settled, State};
 
 /// What the saga asks for, checked.
 pub struct Capture {
@@ -145,14 +145,13 @@ async fn repeated(house: &House, input: &Capture) -> Result<Known, ApiError> {
     let mut connection = house.connection().await?;
     let payment = store::find_payment_of_order(&mut connection, input.order_id).await?;
     let Some(payment) = payment else { return Err(CaptureRefused::InProgress.into()) };
-    let same = payment.amount_minor == input.money.minor && payment.currency == input.money.currency;
+    let same =
+        payment.amount_minor == input.money.minor && payment.currency == input.money.currency;
     match payment.status {
         // The order's money is here: a second charge would be wrong.
-        PaymentStatus::Captured if same => Ok(Known {
-            state: State::Captured,
-            payment_id: payment.payment_id,
-            decline_code: None,
-        }),
+        PaymentStatus::Captured if same => {
+            Ok(Known { state: State::Captured, payment_id: payment.payment_id, decline_code: None })
+        }
         PaymentStatus::Created | PaymentStatus::Declined | PaymentStatus::Processing => {
             Err(CaptureRefused::InProgress.into())
         }
@@ -268,9 +267,7 @@ impl<'a> Driver<'a> {
         let id = Some(decided.transaction_id.as_str());
         match &decided.verdict {
             Verdict::Approved => self.ended(State::Captured, provider, id, None).await,
-            Verdict::Declined(code) => {
-                self.ended(State::Declined, provider, id, Some(code)).await
-            }
+            Verdict::Declined(code) => self.ended(State::Declined, provider, id, Some(code)).await,
         }
     }
 
@@ -416,15 +413,8 @@ fn events(
         State::Declined => {
             let code = settled.decline_code.unwrap_or("card_declined").to_owned();
             let is_final = false;
-            let failed = PaymentFailed {
-                order_id,
-                payment_id,
-                amount,
-                currency,
-                provider,
-                code,
-                is_final,
-            };
+            let failed =
+                PaymentFailed { order_id, payment_id, amount, currency, provider, code, is_final };
             vec![NewEvent::of(ids, &failed)?]
         }
         State::Running | State::Unknown | State::NotSent => Vec::new(),

@@ -152,7 +152,9 @@ pub fn find(transactions: &[Transaction], wanted: &Wanted<'_>) -> Finding {
         return Finding::WrongAmount((*odd).clone());
     }
     let mut nameless = of_kind().filter(|t| {
-        t.reference.is_none() && t.money == wanted.money && !wanted.taken.contains(&t.transaction_id)
+        t.reference.is_none()
+            && t.money == wanted.money
+            && !wanted.taken.contains(&t.transaction_id)
     });
     nameless.next().map_or(Finding::Nothing, |t| Finding::Found(t.clone()))
 }
@@ -217,8 +219,7 @@ mod tests {
     fn look(list: &[Transaction], taken: &[&str]) -> Option<String> {
         let taken = taken.iter().map(|t| (*t).to_owned()).collect();
         let money = Money::new(500, Currency::USD);
-        let wanted =
-            Wanted { kind: TransactionKind::Charge, reference: "a", money, taken: &taken };
+        let wanted = Wanted { kind: TransactionKind::Charge, reference: "a", money, taken: &taken };
         match find(list, &wanted) {
             Finding::Found(t) => Some(t.transaction_id),
             Finding::Nothing => None,
@@ -266,7 +267,12 @@ mod tests {
 
     #[test]
     fn card_numbers_are_not_tokens() {
-        for card in ["4111111111111111", "4111-1111-1111-1111", "tok_4111111111111111", "4111 1111 1111 1111"] {
+        for card in [
+            "4111111111111111",
+            "4111-1111-1111-1111",
+            "tok_4111111111111111",
+            "4111 1111 1111 1111",
+        ] {
             assert_eq!(Token::parse(card), Err(NotAToken::CardNumber), "{card}");
         }
         for odd in ["", "tok ok", "tok/ok", &"x".repeat(129)] {

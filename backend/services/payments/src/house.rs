@@ -75,4 +75,3 @@ pub fn ask_again_after(asks: i32) -> Duration {
     let doublings = u32::try_from(asks).unwrap_or(0).min(5);
     LONGEST.min(Duration::from_secs(1) * 2u32.pow(doublings))
 }
-

@@ -188,11 +188,7 @@ enum Looked {
 }
 
 /// Asks what became of a refund, and settles it when that is known.
-async fn look(
-    house: &House,
-    row: &RefundRow,
-    mut calls: Vec<CallRow>,
-) -> anyhow::Result<Looked> {
+async fn look(house: &House, row: &RefundRow, mut calls: Vec<CallRow>) -> anyhow::Result<Looked> {
     let (answer, asked) = house.gateways.transactions(row.order_id).await;
     let provider = asked.last().map_or("soap", |call| call.provider);
     calls.extend(asked);

@@ -42,9 +42,7 @@ fn read<A: DeserializeOwned>(answer: Answer) -> Result<A, Trouble> {
             Err(Trouble::Undone("the gateway cannot take payments now".to_owned()))
         }
         400..=499 => match problem() {
-            Some(p) => {
-                Err(Trouble::Refused { code: decline_code(Some(&p.code)), why: p.message })
-            }
+            Some(p) => Err(Trouble::Refused { code: decline_code(Some(&p.code)), why: p.message }),
             None => Err(Trouble::Unknown(format!("HTTP {status}"))),
         },
         _ => Err(Trouble::Unknown(format!("HTTP {status}"))),

@@ -93,9 +93,9 @@ pub(super) fn verdict(status: Status, reason: Option<&str>) -> Verdict {
 /// unusable, because it might be the one looked for.
 pub(super) fn transaction(from: messages::Transaction) -> Result<Transaction, Trouble> {
     let currency: Result<Currency, _> = from.currency.parse();
-    let money = currency.map_err(|e| e.to_string()).and_then(|currency| {
-        from.amount.in_currency(currency).map_err(|e| e.to_string())
-    });
+    let money = currency
+        .map_err(|e| e.to_string())
+        .and_then(|currency| from.amount.in_currency(currency).map_err(|e| e.to_string()));
     let money = money.map_err(|e| Trouble::Unknown(format!("a transaction's amount {e}")))?;
     Ok(Transaction {
         verdict: verdict(from.status, from.decline_reason.as_deref()),

@@ -210,9 +210,8 @@ impl Gateway {
         decline: bool,
         via: &str,
     ) -> sqlx::Result<Reply<Outcome>> {
-        let fault = |word: &str, text: &str| {
-            Ok(Reply::Fault(Fault::typed(FaultCode::Client, word, text)))
-        };
+        let fault =
+            |word: &str, text: &str| Ok(Reply::Fault(Fault::typed(FaultCode::Client, word, text)));
         let money = match money(&request.currency, request.amount) {
             Ok(money) => money,
             Err(fault) => return Ok(Reply::Fault(fault)),
@@ -258,8 +257,7 @@ impl Gateway {
 fn money(currency: &str, amount: shared_types::Amount) -> Result<Money, Fault> {
     let currency: Currency =
         currency.parse().map_err(|e| Fault::invalid(format!("currency: {e}")))?;
-    let money =
-        amount.in_currency(currency).map_err(|e| Fault::invalid(format!("amount: {e}")))?;
+    let money = amount.in_currency(currency).map_err(|e| Fault::invalid(format!("amount: {e}")))?;
     match money.minor > 0 {
         true => Ok(money),
         false => Err(Fault::invalid("amount: must be above zero")),

@@ -38,7 +38,9 @@ async fn charge(State(gateway): State<Gateway>, request: Request) -> Response {
     // Through the schema's reader: the same limits on both endpoints.
     match ProcessPayment::from_element(&message.to_element()) {
         Ok(message) => answer(gateway.charge(message, "REST").await, OutcomeBody::of),
-        Err(error) => problem(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_REQUEST", &error.to_string()),
+        Err(error) => {
+            problem(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_REQUEST", &error.to_string())
+        }
     }
 }
 
@@ -56,7 +58,9 @@ async fn refund(State(gateway): State<Gateway>, request: Request) -> Response {
     };
     match RefundPayment::from_element(&message.to_element()) {
         Ok(message) => answer(gateway.refund(message, "REST").await, OutcomeBody::of),
-        Err(error) => problem(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_REQUEST", &error.to_string()),
+        Err(error) => {
+            problem(StatusCode::UNPROCESSABLE_ENTITY, "INVALID_REQUEST", &error.to_string())
+        }
     }
 }
 

@@ -56,7 +56,8 @@ async fn call(State(gateway): State<Gateway>, request: Request) -> Response {
     let text = |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("text/xml") {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "SOAP 1.1 travels as text/xml").into_response();
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "SOAP 1.1 travels as text/xml")
+            .into_response();
     }
     let action = parts.headers.get("soapaction").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let action = action.trim().trim_matches('"').to_owned();

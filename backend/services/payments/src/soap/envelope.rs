@@ -86,9 +86,16 @@ impl Fault {
                     fault.children.iter().find(|c| c.is(PAYMENT_NS, name)).map(|c| c.text.trim())
                 };
                 let code = inner("code")?.to_owned();
-                Some(PaymentFault { code, message: inner("message").unwrap_or_default().to_owned() })
+                Some(PaymentFault {
+                    code,
+                    message: inner("message").unwrap_or_default().to_owned(),
+                })
             });
-        Fault { code: FaultCode::parse(&text("faultcode")), text: text("faultstring"), detail: typed }
+        Fault {
+            code: FaultCode::parse(&text("faultcode")),
+            text: text("faultstring"),
+            detail: typed,
+        }
     }
 }
 

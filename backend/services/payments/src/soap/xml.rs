@@ -286,8 +286,22 @@ mod tests {
     #[test]
     fn what_is_not_well_formed_is_refused() {
         for bad in [
-            "", " ", "text", "<a>", "<a></b>", "</a>", "<a/><b/>", "<a/>text", "<p:a/>", "<a b='1' b='2'/>",
-            "<a>&#0;</a>", "<a>&#xFFFF;</a>", "<a>\u{1}</a>", "<a b=1/>", "<a>& </a>", "{\"json\":1}",
+            "",
+            " ",
+            "text",
+            "<a>",
+            "<a></b>",
+            "</a>",
+            "<a/><b/>",
+            "<a/>text",
+            "<p:a/>",
+            "<a b='1' b='2'/>",
+            "<a>&#0;</a>",
+            "<a>&#xFFFF;</a>",
+            "<a>\u{1}</a>",
+            "<a b=1/>",
+            "<a>& </a>",
+            "{\"json\":1}",
         ] {
             assert!(matches!(read(bad), Err(BadXml::Malformed(_))), "{bad}: {:?}", read(bad));
         }

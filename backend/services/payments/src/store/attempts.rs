@@ -143,11 +143,7 @@ pub async fn claim_send(
 }
 
 /// Takes over open attempts whose time has come, oldest first.
-pub async fn claim_due(
-    pool: &PgPool,
-    claim: &Claim,
-    limit: u32,
-) -> sqlx::Result<Vec<AttemptRow>> {
+pub async fn claim_due(pool: &PgPool, claim: &Claim, limit: u32) -> sqlx::Result<Vec<AttemptRow>> {
     sqlx::query_as(
         "UPDATE payment_attempts SET owner = $1, due_at = $3
          WHERE attempt_id IN (

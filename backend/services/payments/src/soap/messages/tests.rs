@@ -126,8 +126,10 @@ fn other_prefixes_and_headers_change_nothing() {
 
 #[test]
 fn wrong_envelopes_are_told_apart() {
-    let fault = |text: &str| envelope::read(text.as_bytes(), Limits::REQUEST).unwrap_err().as_fault().code;
-    let soap12 = "<e:Envelope xmlns:e='http://www.w3.org/2003/05/soap-envelope'><e:Body/></e:Envelope>";
+    let fault =
+        |text: &str| envelope::read(text.as_bytes(), Limits::REQUEST).unwrap_err().as_fault().code;
+    let soap12 =
+        "<e:Envelope xmlns:e='http://www.w3.org/2003/05/soap-envelope'><e:Body/></e:Envelope>";
     assert_eq!(fault(soap12), FaultCode::VersionMismatch);
     assert_eq!(fault("<html><body>Bad Gateway</body></html>"), FaultCode::VersionMismatch);
     let ns = "xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'";
@@ -149,7 +151,9 @@ fn missing_double_and_foreign_elements_are_named() {
         read::<ProcessPayment>(&text).map(|_| ()).unwrap_err().element
     };
     let op = |inner: &str| {
-        body(&format!("<ProcessPayment xmlns='urn:bellavista:legacy-payment:v1'>{inner}</ProcessPayment>"))
+        body(&format!(
+            "<ProcessPayment xmlns='urn:bellavista:legacy-payment:v1'>{inner}</ProcessPayment>"
+        ))
     };
     assert_eq!(op(""), "orderId");
     assert_eq!(op("<orderId>1</orderId><orderId>2</orderId>"), "orderId");

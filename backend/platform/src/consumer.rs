@@ -70,9 +70,20 @@ impl From<sqlx::Error> for HandleError {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
                 HandleError::Dependency(error.into())
             }
+            sqlx::Error::Database(refusal) if is_outage(refusal.code().as_deref()) => {
+                HandleError::Dependency(sqlx::Error::Database(refusal).into())
+            }
             other => HandleError::Retry { code: "database", error: other.into() },
         }
     }
+}
+
+/// SQLSTATE of a server that is stopping, starting, out of room or of
+/// connections, or gone: nothing that the message is to blame for.
+fn is_outage(code: Option<&str>) -> bool {
+    code.is_some_and(|c| {
+        matches!(c, "57P01" | "57P02" | "57P03") || c.starts_with("08") || c.starts_with("53")
+    })
 }
 
 impl From<anyhow::Error> for HandleError {

@@ -109,7 +109,8 @@ impl Api {
 
     async fn sign_in(&self, email: &str) -> anyhow::Result<String> {
         let login = Login { email: email.to_owned(), password: PASSWORD.to_owned() };
-        let answer = self.http.post(format!("{}/users/login", self.base)).json(&login).send().await?;
+        let answer =
+            self.http.post(format!("{}/users/login", self.base)).json(&login).send().await?;
         anyhow::ensure!(
             answer.status() == StatusCode::OK,
             "{email} cannot sign in: {}",

@@ -25,7 +25,10 @@ async fn fresh() -> TestDatabase {
 
 async fn things(database: &TestDatabase) -> i64 {
     let mut connection = database.connect_options().connect().await.expect("opens");
-    sqlx::query_scalar("SELECT count(*) FROM thing").fetch_one(&mut connection).await.expect("counts")
+    sqlx::query_scalar("SELECT count(*) FROM thing")
+        .fetch_one(&mut connection)
+        .await
+        .expect("counts")
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -26,13 +27,13 @@ const VICTIM_HOME: &str = "BV_TEST_VICTIM_HOME";
 const VICTIM_PORT: &str = "BV_TEST_VICTIM_PORT";
 
 /// A state folder whose engines and data go away with it.
-struct TestHome {
+pub struct TestHome {
     folder: tempfile::TempDir,
-    home: Home,
+    pub home: Home,
 }
 
 impl TestHome {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::open(folder.path()).expect("a state folder");
         Self { folder, home }
@@ -47,7 +48,10 @@ impl Drop for TestHome {
     fn drop(&mut self) {
         let home = self.home.clone();
         let cleaner = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 platform::engines::broker::stop_leftovers(&home).await;
                 postgres::wipe(&home).await
@@ -57,18 +61,34 @@ impl Drop for TestHome {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+/// A port that is free together with the next one, below the range from which
+/// the system gives out ports; each call of this process gets another one.
+pub fn free_port() -> u16 {
+    static STEP: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let seed = u16::try_from(std::process::id() % 1000).expect("small");
+    std::iter::repeat_with(|| STEP.fetch_add(1, Ordering::Relaxed))
+        .take(1000)
+        .map(|step| 28_000 + ((seed + step) % 1000) * 2)
+        .find(|port| is_free(*port) && is_free(port + 1))
+        .expect("a free port")
 }
 
-async fn start(home: &Home, port: u16) -> Postgres {
-    let config =
-        PostgresConfig { home: home.clone(), port, max_connections: 60, progress: Progress::quiet() };
+pub async fn start(home: &Home, port: u16) -> Postgres {
+    let config = PostgresConfig {
+        home: home.clone(),
+        port,
+        max_connections: 60,
+        progress: Progress::quiet(),
+    };
     Postgres::start(config).await.expect("PostgreSQL starts")
 }
 
-async fn execute(postgres: &Postgres, service: &str, statement: &'static str) -> Result<(), sqlx::Error> {
+async fn execute(
+    postgres: &Postgres,
+    service: &str,
+    statement: &'static str,
+) -> Result<(), sqlx::Error> {
     let options = postgres.endpoint().service_options(service).expect("a role");
     let mut connection = options.connect().await?;
     sqlx::raw_sql(statement).execute(&mut connection).await?;
@@ -100,9 +120,13 @@ async fn state_survives_a_stop_and_a_service_sees_only_its_own_schema() {
     execute(&postgres, "orders", "CREATE TABLE kept (id bigint); INSERT INTO kept VALUES (1)")
         .await
         .expect("its own schema is writable");
-    let foreign = execute(&postgres, "catalog", "SELECT * FROM orders.kept").await.expect_err("not its schema");
+    let foreign = execute(&postgres, "catalog", "SELECT * FROM orders.kept")
+        .await
+        .expect_err("not its schema");
     assert!(foreign.to_string().contains("permission denied"), "{foreign}");
-    let public = execute(&postgres, "catalog", "CREATE TABLE public.x (id int)").await.expect_err("not its schema");
+    let public = execute(&postgres, "catalog", "CREATE TABLE public.x (id int)")
+        .await
+        .expect_err("not its schema");
     assert!(public.to_string().contains("permission denied"), "{public}");
     let pid = postgres.process_id().expect("a server");
     postgres.stop().await;
@@ -115,7 +139,8 @@ async fn state_survives_a_stop_and_a_service_sees_only_its_own_schema() {
     assert_eq!(count(&postgres, "orders", "SELECT count(*) FROM kept").await, 1);
     let url = postgres.endpoint().service_url("orders").expect("a role");
     let mut by_url = sqlx::PgConnection::connect(&url).await.expect("the URL works");
-    let path: String = sqlx::query_scalar("SHOW search_path").fetch_one(&mut by_url).await.expect("shown");
+    let path: String =
+        sqlx::query_scalar("SHOW search_path").fetch_one(&mut by_url).await.expect("shown");
     assert_eq!(path, "orders");
     postgres.stop().await;
 }
@@ -141,7 +166,9 @@ async fn a_killed_server_is_started_again_without_losing_a_committed_row() {
     let home = TestHome::new();
     let postgres = start(&home.home, free_port()).await;
     postgres.ensure_services(&["orders"]).await.expect("prepared");
-    execute(&postgres, "orders", "CREATE TABLE kept (id bigint); INSERT INTO kept VALUES (1)").await.expect("written");
+    execute(&postgres, "orders", "CREATE TABLE kept (id bigint); INSERT INTO kept VALUES (1)")
+        .await
+        .expect("written");
     let first = postgres.process_id().expect("a server");
     process::signal(first, Signal::SIGKILL);
     let mut state = postgres.state();
@@ -162,11 +189,14 @@ fn engine_sources() -> Sources {
     }
 }
 
-async fn start_broker(home: &Home, postgres: &Postgres, port: u16) -> Broker {
+pub async fn start_broker(home: &Home, postgres: &Postgres, port: u16) -> Broker {
     let pin = pin("broker").expect("pinned");
-    let program = resolve(&pin, &engine_sources(), &Progress::quiet()).await.expect("the broker's program");
+    let program =
+        resolve(&pin, &engine_sources(), &Progress::quiet()).await.expect("the broker's program");
     let storage_url = postgres.endpoint().tcp_url(BROKER_ROLE, BROKER_DATABASE).expect("a role");
-    Broker::start(BrokerConfig { home: home.clone(), program, port, storage_url }).await.expect("the broker starts")
+    Broker::start(BrokerConfig { home: home.clone(), program, port, storage_url })
+        .await
+        .expect("the broker starts")
 }
 
 async fn produce(servers: &str, topic: &str, payload: &str) {
@@ -195,7 +225,9 @@ async fn read(servers: &str, topic: &'static str, expected: usize) -> Vec<String
         let mut payloads = Vec::new();
         while payloads.len() < expected && Instant::now() < deadline {
             if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                payloads.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned());
+                payloads.push(
+                    String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned(),
+                );
             }
         }
         payloads
@@ -256,7 +288,9 @@ async fn victim_of_the_kill_test() {
     let postgres = start(&home, port).await;
     postgres.ensure_services(&["orders"]).await.expect("prepared");
     let _broker = start_broker(&home, &postgres, port + 1).await;
-    execute(&postgres, "orders", "CREATE TABLE kept (id bigint); INSERT INTO kept VALUES (1)").await.expect("written");
+    execute(&postgres, "orders", "CREATE TABLE kept (id bigint); INSERT INTO kept VALUES (1)")
+        .await
+        .expect("written");
     std::fs::write(home.run_file("victim-ready"), "").expect("told");
     std::future::pending::<()>().await;
 }

@@ -1,0 +1,3 @@
+//! The binary from outside: commands, engines, kills.
+
+mod up;

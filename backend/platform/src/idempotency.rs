@@ -34,7 +34,10 @@ pub fn header_value(headers: &HeaderMap) -> Result<String, ApiError> {
     let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
     let visible = text.bytes().all(|b| (0x21..=0x7e).contains(&b));
     if text.is_empty() || text.len() > MAX_KEY_CHARS || !visible {
-        return bad("idempotency.key_invalid", "An Idempotency-Key has 1 to 255 visible characters.");
+        return bad(
+            "idempotency.key_invalid",
+            "An Idempotency-Key has 1 to 255 visible characters.",
+        );
     }
     Ok(text.to_owned())
 }
@@ -192,12 +195,10 @@ pub async fn enter(pool: &PgPool, key: &IdempotencyKey) -> Result<Entered, ApiEr
     let mut pause = Duration::from_millis(2);
     loop {
         let mut tx = pool.begin().await?;
-        let row = sqlx::query(
-            "SELECT pg_try_advisory_xact_lock($1) AS locked",
-        )
-        .bind(key.lock_id())
-        .fetch_one(&mut *tx)
-        .await?;
+        let row = sqlx::query("SELECT pg_try_advisory_xact_lock($1) AS locked")
+            .bind(key.lock_id())
+            .fetch_one(&mut *tx)
+            .await?;
         if row.get::<bool, _>("locked") {
             // A separate statement: its snapshot must be younger than the lock.
             return match find(&mut tx, key).await? {
@@ -217,7 +218,12 @@ pub async fn enter(pool: &PgPool, key: &IdempotencyKey) -> Result<Entered, ApiEr
     }
 }
 
-async fn find(tx: &mut PgConnection, key: &IdempotencyKey) -> Result<Option<Answer>, ApiError> {
+/// The answer that was remembered under `key`; 422 `idempotency.mismatch` when
+/// it belongs to another payload.
+pub async fn find(
+    tx: &mut PgConnection,
+    key: &IdempotencyKey,
+) -> Result<Option<Answer>, ApiError> {
     let row = sqlx::query(
         "SELECT fingerprint, status, content_type, body, location FROM idempotency_records WHERE scope = $1",
     )
@@ -248,27 +254,45 @@ impl Work {
 
     /// Writes the record and commits it together with the effect.
     pub async fn finish(mut self, answer: Answer, now: Timestamp) -> Result<Answer, ApiError> {
-        sqlx::query(
-            "INSERT INTO idempotency_records (scope, fingerprint, status, content_type, body, location, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(&self.key.scope[..])
-        .bind(&self.key.fingerprint[..])
-        .bind(answer.status.as_u16() as i16)
-        .bind(answer.content_type)
-        .bind(&answer.body)
-        .bind(&answer.location)
-        .bind(now)
-        .execute(&mut *self.tx)
-        .await?;
+        record(&mut self.tx, &self.key, &answer, now).await?;
         self.tx.commit().await?;
         Ok(answer)
+    }
+
+    /// Commits without a record: for work that goes on after this transaction,
+    /// knows its key itself and is remembered later through [`record`].
+    pub async fn begun(self) -> Result<(), ApiError> {
+        Ok(self.tx.commit().await?)
     }
 
     /// Gives up: nothing was changed and nothing is remembered.
     pub async fn abandon(self) -> Result<(), ApiError> {
         Ok(self.tx.rollback().await?)
     }
+}
+
+/// Remembers `answer` under `key` on this transaction; false when one is
+/// remembered already, which then stays.
+pub async fn record(
+    tx: &mut PgConnection,
+    key: &IdempotencyKey,
+    answer: &Answer,
+    now: Timestamp,
+) -> Result<bool, ApiError> {
+    let done = sqlx::query(
+        "INSERT INTO idempotency_records (scope, fingerprint, status, content_type, body, location, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (scope) DO NOTHING",
+    )
+    .bind(&key.scope[..])
+    .bind(&key.fingerprint[..])
+    .bind(answer.status.as_u16() as i16)
+    .bind(answer.content_type)
+    .bind(&answer.body)
+    .bind(&answer.location)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Deletes records older than [`KEPT`], at most `limit` at a time.

@@ -1,0 +1,56 @@
+//! What every part of the service shares.
+
+use std::time::Duration;
+
+use platform::Context;
+use tokio::sync::Mutex;
+
+use crate::Clients;
+use crate::config::OrdersConfig;
+use crate::domain::pricing::{Shipping, Tax};
+use crate::domain::saga::Rules;
+use crate::outbound::Outbound;
+use crate::sagas::worker::WorkerHandle;
+use crate::signals::Signals;
+
+pub struct App {
+    pub ctx: Context,
+    pub config: OrdersConfig,
+    pub rules: Rules,
+    pub tax: Tax,
+    pub shipping: Shipping,
+    pub out: Outbound,
+    pub signals: Signals,
+    pub worker: WorkerHandle,
+    /// Held while the catalogue is asked for unknown skus: a crowd that wants
+    /// the same new sku asks once.
+    pub asking_catalog: Mutex<()>,
+}
+
+impl App {
+    pub fn new(ctx: Context, clients: Clients) -> anyhow::Result<Self> {
+        let config: OrdersConfig = ctx.config.section("orders")?;
+        config.check()?;
+        let longest = config.capture_timeout_ms.max(3 * config.call_timeout_ms);
+        let worker = WorkerHandle::new(
+            Duration::from_millis(config.lease_ms),
+            Duration::from_millis(longest),
+        );
+        Ok(App {
+            rules: config.rules(),
+            tax: config.tax()?,
+            shipping: config.shipping()?,
+            out: Outbound::new(clients, &ctx.clock, &config),
+            signals: Signals::default(),
+            worker,
+            asking_catalog: Mutex::new(()),
+            config,
+            ctx,
+        })
+    }
+
+    /// How long a request waits for the saga.
+    pub fn patience(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + Duration::from_millis(self.config.answer_within_ms)
+    }
+}

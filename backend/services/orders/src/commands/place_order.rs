@@ -1,0 +1,313 @@
+//! Placing an order: price it, hold the stock, then store everything at once.
+
+mod input;
+mod prices;
+
+use std::time::Instant;
+
+use contracts::events::orders::{Amounts, OrderCreated, OrderedItem, Reservation};
+use contracts::generated::bellavista::cart::v1::GetLinesRequest;
+use contracts::generated::bellavista::inventory::v1::ShortLine;
+use http::StatusCode;
+use platform::ApiError;
+use platform::auth::{Principal, Subject};
+use platform::error::Kind;
+use platform::http::Idempotent;
+use platform::idempotency::{self, Answer, Entered, Work};
+use platform::trace;
+use platform::validate::Checks;
+use serde_json::json;
+use shared_types::orders::{LineInput, Order, OrderAmounts, OrderItem, PlaceOrder};
+use shared_types::{CartId, OrderId, Timestamp};
+
+use self::input::{Source, Wanted, WantedLine, read_lines};
+use self::prices::Priced;
+use crate::app::App;
+use crate::domain::pricing::{Destination, NoQuote, Quote, quote};
+use crate::domain::saga::Saga;
+use crate::outbound::CallError;
+use crate::sagas::steps::{self, Reserved, TOKEN};
+use crate::store;
+use crate::store::orders::{NewOrder, number_text};
+
+pub use self::input::{MAX_LINES, read_method};
+
+/// The column names that personal data are sealed under.
+pub const EMAIL: &str = "orders.email";
+pub const ADDRESS: &str = "orders.address";
+
+/// 201 with the order, 202 when inventory is away; refusals as in the API.
+pub async fn place_order(
+    app: &App,
+    caller: &Principal,
+    request: Idempotent<PlaceOrder>,
+) -> Result<Answer, ApiError> {
+    let started = Instant::now();
+    if caller.subject == Subject::GrantHolder {
+        let detail = "An order token is good for its own order only.";
+        return Err(ApiError::new(Kind::Forbidden, "orders.no_owner", detail));
+    }
+    let wanted = input::read(&request.input, caller, app.config.max_line_qty)?;
+    let (mut from_cart, mut asked) = (None, false);
+    loop {
+        let mut work = match idempotency::enter(&app.ctx.pool, &request.key).await? {
+            Entered::Replay(answer) => return reveal(app, answer),
+            Entered::Run(work) => work,
+        };
+        // Others are asked without a transaction open; then we enter again.
+        let lines = match (&wanted.source, &from_cart) {
+            (Source::Lines(lines), _) | (Source::Cart(_), Some(lines)) => lines,
+            (Source::Cart(cart_id), None) => {
+                work.abandon().await?;
+                from_cart = Some(cart_lines(app, caller, *cart_id).await?);
+                continue;
+            }
+        };
+        let priced = match prices::look_up(work.tx(), lines).await? {
+            Priced::All(priced) => priced,
+            Priced::Unsellable(unsellable) if !asked => {
+                work.abandon().await?;
+                prices::ask_catalog(app, &unsellable).await?;
+                asked = true;
+                continue;
+            }
+            Priced::Unsellable(unsellable) => return Err(prices::refusal(&unsellable)),
+        };
+        let to = Destination { country: &wanted.address.country, region: &wanted.address.region };
+        let quote = quote(priced, to, &app.tax, &app.shipping, wanted.plain).map_err(no_quote)?;
+        expected(&wanted, &quote)?;
+        let answer = hold_and_store(app, caller, &wanted, &quote, *work).await?;
+        metrics::counter!("orders_created_total").increment(1);
+        metrics::histogram!("order_creation_latency_ms")
+            .record(started.elapsed().as_secs_f64() * 1_000.0);
+        return reveal(app, answer);
+    }
+}
+
+fn no_quote(reason: NoQuote) -> ApiError {
+    match reason {
+        NoQuote::MixedCurrency => ApiError::new(
+            Kind::Refused,
+            "orders.mixed_currency",
+            "All lines of an order need prices in one currency.",
+        ),
+        NoQuote::TooLarge => {
+            ApiError::new(Kind::Refused, "orders.too_large", "The total is too large.")
+        }
+    }
+}
+
+fn expected(wanted: &Wanted, quote: &Quote) -> Result<(), ApiError> {
+    if wanted.expected_total.is_none_or(|total| total == quote.total.amount()) {
+        return Ok(());
+    }
+    let detail = "Prices have changed; look at the new amounts and order again.";
+    Err(ApiError::new(Kind::Conflict, "orders.price_changed", detail)
+        .with_extension("amounts", json!(amounts(quote)))
+        .with_extension("totalAmount", json!(quote.total.amount()))
+        .with_extension("currency", json!(quote.total.currency)))
+}
+
+/// The lines of the caller's cart.
+async fn cart_lines(
+    app: &App,
+    caller: &Principal,
+    cart_id: CartId,
+) -> Result<Vec<WantedLine>, ApiError> {
+    let request = GetLinesRequest { cart_id: cart_id.to_string(), owner: caller.actor() };
+    let out = &app.out;
+    let answer = match out.cart_gate.call(out.call_limit, out.cart.get_lines(request)).await {
+        Ok(answer) => answer,
+        Err(CallError::Refused(status)) if status.code() != tonic::Code::NotFound => {
+            return Err(ApiError::internal(anyhow::anyhow!("cart: {status}")));
+        }
+        Err(CallError::Refused(_)) => Default::default(),
+        Err(CallError::Away(_)) => {
+            return Err(ApiError::unavailable("orders.cart_away", "The cart cannot be read now."));
+        }
+    };
+    let mut checks = Checks::new();
+    if !answer.found {
+        checks.fail("cartId", "not_found", "there is no such cart of yours");
+    } else if answer.lines.is_empty() {
+        checks.fail("cartId", "empty", "the cart is empty");
+    }
+    checks.finish()?;
+    let lines: Vec<LineInput> =
+        answer.lines.into_iter().map(|l| LineInput { sku: l.sku, qty: l.qty }).collect();
+    let mut checks = Checks::new();
+    let wanted = read_lines(&mut checks, &lines, app.config.max_line_qty);
+    checks.finish()?;
+    Ok(wanted)
+}
+
+/// The stock first, then everything of ours in the transaction of `work`.
+async fn hold_and_store(
+    app: &App,
+    caller: &Principal,
+    wanted: &Wanted,
+    quote: &Quote,
+    mut work: Work,
+) -> Result<Answer, ApiError> {
+    let order_id: OrderId = app.ctx.ids.next();
+    let lines: Vec<_> =
+        quote.lines.iter().map(|l| steps::line(l.line.sku.as_str(), l.line.qty)).collect();
+    let attempts = app.config.reserve_attempts;
+    let held = match steps::reserve_patiently(app, order_id, &lines, attempts).await {
+        Ok(Reserved::Held(expires_at)) => Some(expires_at),
+        Ok(Reserved::Short(short)) => {
+            work.abandon().await?;
+            return Err(stock_short(&short));
+        }
+        Err(CallError::Away(reason)) => {
+            tracing::warn!(%order_id, reason, "inventory is away: the order waits for its stock");
+            None
+        }
+        Err(CallError::Refused(status)) => {
+            return Err(ApiError::internal(anyhow::anyhow!("reserving: {status}")));
+        }
+    };
+    let now = app.ctx.clock.now();
+    let attempt_id = wanted.payment.as_ref().map(|_| app.ctx.ids.next());
+    let saga = Saga::placed(quote.total.minor, held, attempt_id, &app.rules, now);
+    let owner = caller.actor();
+    let context = trace::current();
+    let cipher = &app.ctx.cipher;
+    let token = wanted.payment.as_ref().map(|m| cipher.seal(TOKEN, &m.token)).transpose()?;
+    let address = serde_json::to_string(&wanted.address).map_err(ApiError::internal)?;
+    let cart_id = if let Source::Cart(id) = wanted.source { Some(id) } else { None };
+    let new = NewOrder {
+        order_id,
+        owner: &owner,
+        user_id: caller.user(),
+        guest_id: caller.guest(),
+        cart_id,
+        quote,
+        saga: &saga,
+        email_sealed: &cipher.seal(EMAIL, &wanted.email)?,
+        address_sealed: &cipher.seal(ADDRESS, &address)?,
+        attempt: match (attempt_id, &wanted.payment, &token) {
+            (Some(id), Some(method), Some(sealed)) => Some((id, &method.kind, sealed)),
+            _ => None,
+        },
+        lease: app.worker.lease_of_new(&saga, now),
+        trace_id: &context.trace_id,
+        correlation_id: &context.correlation_id,
+        now,
+    };
+    let number = store::orders::insert(work.tx(), &new).await?;
+    let event = created_event(&new, number, held.is_some());
+    app.ctx.outbox.append(work.tx(), &event).await?;
+    let status = if held.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let answer = Answer::json(status, &answer_body(&new, number))?
+        .located(format!("/api/v1/orders/{order_id}"));
+    let answer = work.finish(answer, now).await?;
+    if saga.next_run_at.is_some_and(|at| at <= now) {
+        app.worker.wake(order_id);
+    }
+    Ok(answer)
+}
+
+fn stock_short(short: &[ShortLine]) -> ApiError {
+    let lines: Vec<_> = short
+        .iter()
+        .map(|l| json!({"sku": l.sku, "requested": l.requested, "available": l.available}))
+        .collect();
+    let detail = "There is not enough stock for these lines.";
+    ApiError::new(Kind::Conflict, "orders.stock_short", detail)
+        .with_extension("short", lines.into())
+}
+
+fn created_event(new: &NewOrder<'_>, number: i64, held: bool) -> OrderCreated {
+    let quote = new.quote;
+    OrderCreated {
+        order_id: new.order_id,
+        order_number: number_text(number),
+        user_id: new.user_id,
+        guest_id: new.guest_id,
+        cart_id: new.cart_id,
+        reservation: if held { Reservation::Held } else { Reservation::Pending },
+        total_amount: quote.total.amount(),
+        currency: quote.total.currency,
+        items: quote
+            .lines
+            .iter()
+            .map(|l| OrderedItem {
+                product_id: l.line.product_id,
+                sku: l.line.sku.clone(),
+                qty: l.line.qty,
+                price: l.line.price.amount(),
+            })
+            .collect(),
+        amounts: Amounts {
+            subtotal: quote.subtotal.amount(),
+            discount: quote.discount.amount(),
+            tax: quote.tax.amount(),
+            shipping: quote.shipping.amount(),
+        },
+    }
+}
+
+fn amounts(quote: &Quote) -> OrderAmounts {
+    OrderAmounts {
+        subtotal: quote.subtotal.amount(),
+        discount: quote.discount.amount(),
+        tax: quote.tax.amount(),
+        shipping: quote.shipping.amount(),
+    }
+}
+
+/// Stands in the remembered answer where the order's token belongs.
+const TOKEN_TO_COME: &str = "(derived)";
+
+/// The answer as it is remembered: without the token, which is derived, and
+/// without personal data.
+fn answer_body(new: &NewOrder<'_>, number: i64) -> Order {
+    let (quote, saga) = (new.quote, new.saga);
+    Order {
+        order_id: new.order_id,
+        order_number: number_text(number),
+        status: saga.status,
+        stage: saga.state.stage(),
+        items: quote
+            .lines
+            .iter()
+            .map(|l| OrderItem {
+                product_id: l.line.product_id,
+                sku: l.line.sku.clone(),
+                title: l.line.title.clone(),
+                qty: l.line.qty,
+                price: l.line.price.amount(),
+                line_total: l.total.amount(),
+            })
+            .collect(),
+        amounts: amounts(quote),
+        total_amount: quote.total.amount(),
+        refunded_amount: shared_types::Money::zero(quote.total.currency).amount(),
+        currency: quote.total.currency,
+        hold_expires_at: saga.hold_expires_at,
+        created_at: new.now,
+        last_decline: None,
+        order_token: Some(TOKEN_TO_COME.to_owned()),
+        shipping_address: None,
+        email: None,
+    }
+}
+
+/// Puts the order's token into an answer, now or when it is given again. The
+/// same order and time always make the same token.
+fn reveal(app: &App, mut answer: Answer) -> Result<Answer, ApiError> {
+    if !answer.status.is_success() {
+        return Ok(answer);
+    }
+    let mut order: Order = serde_json::from_slice(&answer.body).map_err(ApiError::internal)?;
+    order.order_token = Some(order_token(app, order.order_id, order.created_at)?);
+    answer.body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
+    Ok(answer)
+}
+
+/// `Authorization: Order <token>` for this order.
+fn order_token(app: &App, order_id: OrderId, created_at: Timestamp) -> Result<String, ApiError> {
+    let ttl = app.config.order_token_ttl();
+    app.ctx.issuer.grant("order", &order_id.to_string(), created_at, ttl)
+}

@@ -1,0 +1,607 @@
+//! The checkout as a state machine.
+//!
+//! [`next_step`] says what to do now, [`Saga::decide`] what an answer or event
+//! means, [`Saga::pay`] and [`Saga::cancel`] whether people may. Nothing here
+//! acts: a decision is the new state and a list of effects, which are stored
+//! together.
+
+use std::time::Duration;
+
+use shared_types::orders::{OrderStatus, Stage};
+use shared_types::{AttemptId, PaymentId, Timestamp};
+
+use super::status::is_paid;
+
+/// What the saga of one order is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Inventory was away at placement: it reserves from `order.created`.
+    Reserving,
+    AwaitingPayment,
+    /// Pin the hold, then capture.
+    Authorizing,
+    /// The capture was sent and its outcome is not known.
+    Deciding,
+    /// The money is here: make the hold an allocation.
+    Confirming,
+    /// The money goes back before the order ends.
+    Refunding,
+    /// The order has ended: give the stock back.
+    Releasing,
+    Done,
+}
+
+impl State {
+    pub const ALL: [State; 8] = [
+        State::Reserving,
+        State::AwaitingPayment,
+        State::Authorizing,
+        State::Deciding,
+        State::Confirming,
+        State::Refunding,
+        State::Releasing,
+        State::Done,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Reserving => "reserving",
+            State::AwaitingPayment => "awaiting_payment",
+            State::Authorizing => "authorizing",
+            State::Deciding => "deciding",
+            State::Confirming => "confirming",
+            State::Refunding => "refunding",
+            State::Releasing => "releasing",
+            State::Done => "done",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<State> {
+        State::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+
+    /// The word that buyers see.
+    pub fn stage(self) -> Stage {
+        match self {
+            State::Reserving => Stage::Reserving,
+            State::AwaitingPayment => Stage::AwaitingPayment,
+            State::Authorizing => Stage::Authorizing,
+            State::Deciding => Stage::Capturing,
+            State::Confirming => Stage::Confirming,
+            State::Refunding => Stage::Refunding,
+            State::Releasing => Stage::Compensating,
+            State::Done => Stage::Done,
+        }
+    }
+}
+
+/// The changing part of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saga {
+    pub state: State,
+    pub status: OrderStatus,
+    /// The attempt that pays now.
+    pub attempt: Option<AttemptId>,
+    /// The attempt came with the placement: a decline ends the order.
+    pub automatic: bool,
+    pub declines: u32,
+    pub not_sent: u32,
+    /// Failures of the present step.
+    pub retries: u32,
+    pub total_minor: i64,
+    pub captured_minor: i64,
+    pub refunded_minor: i64,
+    pub payment: Option<PaymentId>,
+    pub last_decline: Option<String>,
+    pub hold_expires_at: Option<Timestamp>,
+    /// How the order ends once the money went back.
+    pub end: Option<End>,
+    /// A refund of this order is under way. Not stored: read with the refunds.
+    pub refund_waits: bool,
+    /// Null: it waits for somebody else.
+    pub next_run_at: Option<Timestamp>,
+    pub deadline: Option<Timestamp>,
+    /// Why a person must look.
+    pub stuck: Option<String>,
+}
+
+/// Why and by whom an order ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub cause: String,
+    pub actor: String,
+}
+
+/// The saga's own name in history rows and events.
+pub const SAGA: &str = "service:orders";
+
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub max_declines: u32,
+    pub unsent_retries: u32,
+    pub unsent_retries_automatic: u32,
+    pub hold_grace: Duration,
+    pub reserve_repeat: Duration,
+    pub reserving_limit: Duration,
+    pub retry_first: Duration,
+    pub retry_longest: Duration,
+    pub stuck_after: u32,
+}
+
+impl Rules {
+    fn pause(&self, failures: u32) -> Duration {
+        let doubled = self.retry_first.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        doubled.min(self.retry_longest)
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Repeat the reservation that `order.created` asked for.
+    Reserve,
+    /// The reservation took too long.
+    GiveUp,
+    /// The hold's time is over and nobody said so.
+    HoldTimer,
+    Charge,
+    AskOutcome,
+    Confirm,
+    Refund,
+    /// All money is back.
+    EndRefunded,
+    Release,
+    /// Nothing is left to do.
+    Rest,
+}
+
+/// What is to be done at `now`; `None` when the saga rests.
+pub fn next_step(saga: &Saga, now: Timestamp) -> Option<Step> {
+    if saga.next_run_at.is_none_or(|at| at > now) {
+        return None;
+    }
+    match saga.state {
+        State::Reserving if saga.deadline.is_some_and(|at| at <= now) => Some(Step::GiveUp),
+        State::Reserving => Some(Step::Reserve),
+        State::AwaitingPayment => Some(Step::HoldTimer),
+        State::Authorizing => Some(Step::Charge),
+        State::Deciding => Some(Step::AskOutcome),
+        State::Confirming => Some(Step::Confirm),
+        State::Refunding if saga.refund_waits => Some(Step::Refund),
+        State::Refunding => Some(Step::EndRefunded),
+        State::Releasing => Some(Step::Release),
+        State::Done if saga.refund_waits => Some(Step::Refund),
+        State::Done => Some(Step::Rest),
+    }
+}
+
+/// An answer to a step, or an event that says the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Held {
+        expires_at: Option<Timestamp>,
+    },
+    Short,
+    /// The hold is over; `released` when inventory itself said so.
+    HoldLost {
+        released: bool,
+    },
+    Captured {
+        payment: PaymentId,
+    },
+    Declined {
+        code: String,
+        hold_expires_at: Option<Timestamp>,
+    },
+    OutcomeUnknown,
+    NotSent,
+    Confirmed,
+    StockLost,
+    RefundDone {
+        minor: i64,
+        actor: String,
+    },
+    /// The money is back, the units are not yet.
+    RefundPaid {
+        minor: i64,
+        actor: String,
+    },
+    Restocked,
+    RefundFailed {
+        reason: String,
+        actor: String,
+    },
+    RefundsDone,
+    Released,
+    Nothing,
+    /// Money arrived for an order that cannot take it.
+    LateCapture {
+        payment: PaymentId,
+        minor: i64,
+    },
+    TookTooLong,
+    /// The callee is away, or would not.
+    Failed {
+        reason: String,
+    },
+}
+
+/// What is stored together with a new state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A row of the status history.
+    History {
+        cause: String,
+        actor: String,
+    },
+    Publish(Fact),
+    /// The present attempt has ended.
+    AttemptEnded(AttemptEnd),
+    /// The present attempt never left: make another for the same request.
+    AttemptAgain,
+    /// Give back all money that is captured and not promised yet.
+    RefundRest {
+        cause: String,
+        actor: String,
+    },
+    RefundMinor {
+        minor: i64,
+        cause: String,
+    },
+    /// The refund that was worked on has this state now.
+    RefundIs(RefundState),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    Paid,
+    Confirmed,
+    Canceled,
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    Captured,
+    Declined(String),
+    NotSent,
+    HoldExpired,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundState {
+    Restocking,
+    Succeeded,
+    Failed,
+}
+
+/// A new state with its effects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub saga: Saga,
+    pub effects: Vec<Effect>,
+}
+
+/// Why people may not do what they asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    AlreadyPaid,
+    NotReady,
+    PaymentInProgress,
+    IllegalTransition,
+}
+
+fn history(cause: &str, actor: &str) -> Effect {
+    Effect::History { cause: cause.to_owned(), actor: actor.to_owned() }
+}
+
+impl Saga {
+    /// The saga of an order that is placed now.
+    pub fn placed(
+        total_minor: i64,
+        held: Option<Option<Timestamp>>,
+        attempt: Option<AttemptId>,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Saga {
+        let saga = Saga {
+            state: State::Reserving,
+            status: OrderStatus::Pending,
+            automatic: attempt.is_some(),
+            attempt,
+            declines: 0,
+            not_sent: 0,
+            retries: 0,
+            total_minor,
+            captured_minor: 0,
+            refunded_minor: 0,
+            payment: None,
+            last_decline: None,
+            hold_expires_at: None,
+            end: None,
+            refund_waits: false,
+            next_run_at: Some(now.plus(rules.reserve_repeat)),
+            deadline: Some(now.plus(rules.reserving_limit)),
+            stuck: None,
+        };
+        match held {
+            Some(expires_at) => saga.held(expires_at, rules, now),
+            None => saga,
+        }
+    }
+
+    fn go(&self, state: State, next_run_at: Option<Timestamp>) -> Saga {
+        Saga { state, next_run_at, retries: 0, stuck: None, deadline: None, ..self.clone() }
+    }
+
+    /// Done, unless a refund waits.
+    fn rest(&self, now: Timestamp) -> Saga {
+        self.go(State::Done, self.refund_waits.then_some(now))
+    }
+
+    fn held(&self, expires_at: Option<Timestamp>, rules: &Rules, now: Timestamp) -> Saga {
+        let mut saga = match self.attempt {
+            Some(_) => self.go(State::Authorizing, Some(now)),
+            None => self.awaiting(expires_at, rules),
+        };
+        saga.hold_expires_at = expires_at;
+        saga
+    }
+
+    fn awaiting(&self, expires_at: Option<Timestamp>, rules: &Rules) -> Saga {
+        let timer = expires_at.map(|at| at.plus(rules.hold_grace));
+        let mut saga = self.go(State::AwaitingPayment, timer);
+        saga.hold_expires_at = expires_at;
+        saga.attempt = None;
+        saga.automatic = false;
+        saga.not_sent = 0;
+        saga
+    }
+
+    /// What `input` means; `None` when it says nothing new.
+    pub fn decide(&self, input: Input, rules: &Rules, now: Timestamp) -> Option<Decision> {
+        use State::{Authorizing, AwaitingPayment, Confirming, Deciding, Refunding, Releasing};
+        let (saga, effects) = match (self.state, input) {
+            (State::Reserving, Input::Held { expires_at }) => {
+                (self.held(expires_at, rules, now), vec![history("reserved", SAGA)])
+            }
+            (State::Reserving, Input::Short) => {
+                self.ended(OrderStatus::Canceled, "stock_short", SAGA, State::Done, now)
+            }
+            (State::Reserving, Input::TookTooLong) => {
+                self.ended(OrderStatus::Failed, "timeout", SAGA, Releasing, now)
+            }
+            (AwaitingPayment, Input::HoldLost { released }) => {
+                let next = if released { State::Done } else { Releasing };
+                self.ended(OrderStatus::Canceled, "hold_expired", SAGA, next, now)
+            }
+            (Authorizing, Input::HoldLost { .. }) => {
+                let (saga, mut effects) =
+                    self.ended(OrderStatus::Canceled, "hold_expired", SAGA, Releasing, now);
+                effects.push(Effect::AttemptEnded(AttemptEnd::HoldExpired));
+                (saga, effects)
+            }
+            (Authorizing | Deciding | AwaitingPayment, Input::Captured { payment }) => {
+                self.captured(payment, now)
+            }
+            (Authorizing | Deciding, Input::Declined { code, hold_expires_at }) => {
+                self.declined(code, hold_expires_at, rules, now)
+            }
+            (Authorizing, Input::OutcomeUnknown) => {
+                (self.go(Deciding, Some(now.plus(rules.retry_first))), Vec::new())
+            }
+            (Deciding, Input::OutcomeUnknown) => self.again("the payment is undecided", rules, now),
+            (Authorizing | Deciding, Input::NotSent) => self.not_sent(rules, now),
+            (Confirming, Input::Confirmed) => {
+                let mut saga = self.rest(now);
+                saga.status = OrderStatus::Confirmed;
+                saga.hold_expires_at = None;
+                (saga, vec![history("stock_confirmed", SAGA), Effect::Publish(Fact::Confirmed)])
+            }
+            (Confirming, Input::StockLost) => {
+                self.refunding("stock_lost".to_owned(), SAGA.to_owned(), now)
+            }
+            (Refunding, Input::RefundsDone) => {
+                let end = self
+                    .end
+                    .clone()
+                    .unwrap_or(End { cause: "canceled".to_owned(), actor: SAGA.to_owned() });
+                self.ended(OrderStatus::Canceled, &end.cause, &end.actor, Releasing, now)
+            }
+            (Releasing, Input::Released) => (self.rest(now), Vec::new()),
+            (State::Done, Input::Nothing) => {
+                let saga = Saga { next_run_at: None, retries: 0, ..self.clone() };
+                (saga, Vec::new())
+            }
+            (_, input) => return self.decide_anywhere(input, rules, now),
+        };
+        Some(Decision { saga, effects })
+    }
+
+    /// Inputs that mean the same in every state.
+    fn decide_anywhere(&self, input: Input, rules: &Rules, now: Timestamp) -> Option<Decision> {
+        let mut saga = self.clone();
+        let effects = match input {
+            Input::RefundDone { minor, actor } | Input::RefundPaid { minor, actor }
+                if minor > self.captured_minor - self.refunded_minor =>
+            {
+                // Cannot be: refunds are promised under the order's lock.
+                let reason = format!("a refund of {minor} by {actor} exceeds what was captured");
+                let failed = Input::RefundFailed { reason, actor: SAGA.to_owned() };
+                return self.decide_anywhere(failed, rules, now);
+            }
+            Input::RefundDone { minor, actor } => {
+                saga.refunded(minor, now);
+                vec![history("refunded", &actor), Effect::RefundIs(RefundState::Succeeded)]
+            }
+            Input::RefundPaid { minor, actor } => {
+                saga.refunded(minor, now);
+                saga.next_run_at = Some(now.plus(rules.retry_first));
+                vec![history("refunded", &actor), Effect::RefundIs(RefundState::Restocking)]
+            }
+            Input::Restocked => {
+                saga.refunded(0, now);
+                vec![Effect::RefundIs(RefundState::Succeeded)]
+            }
+            Input::RefundFailed { reason, actor } => {
+                saga.next_run_at = Some(now);
+                if saga.state == State::Refunding {
+                    // The order may not end while its money is not back.
+                    saga.next_run_at = None;
+                }
+                if saga.state == State::Refunding || actor == SAGA {
+                    saga.stuck = Some(reason);
+                }
+                vec![Effect::RefundIs(RefundState::Failed)]
+            }
+            Input::LateCapture { payment, minor } if self.payment != Some(payment) => {
+                saga.captured_minor = saga.captured_minor.saturating_add(minor);
+                saga.payment = saga.payment.or(Some(payment));
+                if matches!(saga.state, State::Done | State::Refunding) {
+                    saga.next_run_at = Some(now);
+                }
+                let refund = Effect::RefundMinor { minor, cause: "late_capture".to_owned() };
+                vec![history("late_capture", SAGA), refund]
+            }
+            Input::Failed { reason } => {
+                let (saga, effects) = self.again(&reason, rules, now);
+                return Some(Decision { saga, effects });
+            }
+            _ => return None,
+        };
+        Some(Decision { saga, effects })
+    }
+
+    fn refunded(&mut self, minor: i64, now: Timestamp) {
+        self.refunded_minor += minor;
+        self.retries = 0;
+        self.stuck = None;
+        self.next_run_at = Some(now);
+    }
+
+    /// The order ends; in [`State::Releasing`] its stock is given back next.
+    fn ended(
+        &self,
+        status: OrderStatus,
+        cause: &str,
+        actor: &str,
+        next: State,
+        now: Timestamp,
+    ) -> (Saga, Vec<Effect>) {
+        let mut saga = self.go(next, (next != State::Done).then_some(now));
+        saga.status = status;
+        saga.hold_expires_at = None;
+        saga.end = Some(End { cause: cause.to_owned(), actor: actor.to_owned() });
+        let fact = if status == OrderStatus::Failed { Fact::Failed } else { Fact::Canceled };
+        (saga, vec![history(cause, actor), Effect::Publish(fact)])
+    }
+
+    fn captured(&self, payment: PaymentId, now: Timestamp) -> (Saga, Vec<Effect>) {
+        let mut saga = self.go(State::Confirming, Some(now));
+        saga.status = OrderStatus::Paid;
+        saga.payment = Some(payment);
+        saga.captured_minor = self.total_minor;
+        saga.last_decline = None;
+        let effects = vec![
+            history("captured", SAGA),
+            Effect::AttemptEnded(AttemptEnd::Captured),
+            Effect::Publish(Fact::Paid),
+        ];
+        (saga, effects)
+    }
+
+    fn declined(
+        &self,
+        code: String,
+        hold_expires_at: Option<Timestamp>,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> (Saga, Vec<Effect>) {
+        let declines = self.declines + 1;
+        let over = self.automatic || declines >= rules.max_declines;
+        let (mut saga, mut effects) = if over {
+            self.ended(OrderStatus::Failed, "payment_declined", SAGA, State::Releasing, now)
+        } else {
+            let until = hold_expires_at.or(self.hold_expires_at);
+            (self.awaiting(until, rules), vec![history("declined", SAGA)])
+        };
+        saga.declines = declines;
+        saga.last_decline = Some(code.clone());
+        effects.push(Effect::AttemptEnded(AttemptEnd::Declined(code)));
+        (saga, effects)
+    }
+
+    fn not_sent(&self, rules: &Rules, now: Timestamp) -> (Saga, Vec<Effect>) {
+        let limit =
+            if self.automatic { rules.unsent_retries_automatic } else { rules.unsent_retries };
+        let not_sent = self.not_sent + 1;
+        if not_sent > limit {
+            let saga = self.awaiting(self.hold_expires_at, rules);
+            return (saga, vec![Effect::AttemptEnded(AttemptEnd::NotSent)]);
+        }
+        let mut saga = self.go(State::Authorizing, Some(now.plus(rules.pause(not_sent))));
+        saga.not_sent = not_sent;
+        (saga, vec![Effect::AttemptAgain])
+    }
+
+    fn refunding(&self, cause: String, actor: String, now: Timestamp) -> (Saga, Vec<Effect>) {
+        let mut saga = self.go(State::Refunding, Some(now));
+        saga.end = Some(End { cause: cause.clone(), actor: actor.clone() });
+        (saga, vec![Effect::RefundRest { cause, actor }])
+    }
+
+    /// The step failed: later again, and after too often tell a person.
+    fn again(&self, reason: &str, rules: &Rules, now: Timestamp) -> (Saga, Vec<Effect>) {
+        let mut saga = self.clone();
+        saga.retries = self.retries.saturating_add(1);
+        saga.next_run_at = Some(now.plus(rules.pause(saga.retries)));
+        if saga.retries >= rules.stuck_after {
+            saga.stuck = Some(reason.to_owned());
+        }
+        (saga, Vec::new())
+    }
+
+    /// The buyer pays.
+    pub fn pay(&self, attempt: AttemptId, now: Timestamp) -> Result<Saga, Refusal> {
+        if is_paid(self.status) {
+            return Err(Refusal::AlreadyPaid);
+        }
+        if self.status != OrderStatus::Pending {
+            return Err(Refusal::IllegalTransition);
+        }
+        match self.state {
+            State::Reserving => Err(Refusal::NotReady),
+            State::AwaitingPayment => {
+                let mut saga = self.go(State::Authorizing, Some(now));
+                saga.attempt = Some(attempt);
+                saga.automatic = false;
+                saga.not_sent = 0;
+                Ok(saga)
+            }
+            _ => Err(Refusal::PaymentInProgress),
+        }
+    }
+
+    /// A person cancels: the owner while nothing is paid, staff until dispatch.
+    pub fn cancel(&self, staff: bool, actor: &str, now: Timestamp) -> Result<Decision, Refusal> {
+        let (saga, effects) = match (self.status, self.state) {
+            (OrderStatus::Pending, State::Authorizing | State::Deciding) => {
+                return Err(Refusal::PaymentInProgress);
+            }
+            (OrderStatus::Pending, _) => {
+                let cause = if staff { "support_request" } else { "customer_request" };
+                self.ended(OrderStatus::Canceled, cause, actor, State::Releasing, now)
+            }
+            (OrderStatus::Paid | OrderStatus::Confirmed, State::Confirming | State::Done)
+                if staff =>
+            {
+                self.refunding("support_request".to_owned(), actor.to_owned(), now)
+            }
+            _ => return Err(Refusal::IllegalTransition),
+        };
+        Ok(Decision { saga, effects })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Drives sagas: at once when something in this process touched them, else
+//! when they are due. A lease in the row keeps two processes apart, a map in
+//! memory two tasks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use platform::{ApiError, trace};
+use shared_types::{OrderId, Timestamp};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use super::apply::{Applied, apply};
+use super::{steps, trace_of};
+use crate::app::App;
+use crate::domain::saga::{Saga, next_step};
+use crate::store;
+use crate::store::sagas::{Lease, Loaded};
+
+/// Orders that may wait to be taken up; beyond that polling finds them.
+const QUEUE: usize = 16_384;
+/// A saga that takes more steps than this in one go lets others go first.
+const MAX_STEPS: usize = 64;
+/// A step must end so long before the lease does.
+const LEASE_MARGIN: Duration = Duration::from_secs(4);
+
+/// Where the rest of the service hands orders to the worker.
+pub struct WorkerHandle {
+    /// Names this process in leases.
+    instance: Uuid,
+    lease: Duration,
+    longest_step: Duration,
+    queue: mpsc::Sender<OrderId>,
+    waiting: Mutex<Option<mpsc::Receiver<OrderId>>>,
+}
+
+impl WorkerHandle {
+    pub fn new(lease: Duration, longest_step: Duration) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let waiting = Mutex::new(Some(waiting));
+        WorkerHandle { instance: Uuid::new_v4(), lease, longest_step, queue, waiting }
+    }
+
+    /// Takes the order up now. When the queue is full, polling finds it.
+    pub fn wake(&self, order_id: OrderId) {
+        let _ = self.queue.try_send(order_id);
+    }
+
+    fn mine(&self, now: Timestamp) -> Lease {
+        Lease { owner: self.instance, until: now.plus(self.lease) }
+    }
+
+    /// The lease of a saga that this worker has just moved: kept while there
+    /// is more to do.
+    pub fn lease_after_step(&self, saga: &Saga, now: Timestamp) -> Option<Lease> {
+        is_due(saga, now).then(|| self.mine(now))
+    }
+
+    /// The lease of a new saga that is due at once: ours, so that nobody needs
+    /// to claim it first, unless the queue could not take it.
+    pub fn lease_of_new(&self, saga: &Saga, now: Timestamp) -> Option<Lease> {
+        (is_due(saga, now) && self.queue.capacity() > 0).then(|| self.mine(now))
+    }
+
+    /// The lease of a saga that was changed from outside the worker: whoever
+    /// works on it now goes on, else it is ours.
+    pub fn lease_beside(&self, loaded: &Loaded, saga: &Saga, now: Timestamp) -> Option<Lease> {
+        match loaded.lease {
+            Some(lease) if lease.until > now => Some(lease),
+            _ => self.lease_of_new(saga, now),
+        }
+    }
+}
+
+fn is_due(saga: &Saga, now: Timestamp) -> bool {
+    saga.next_run_at.is_some_and(|at| at <= now)
+}
+
+/// The worker's task: ends with the drain, after the steps under way.
+pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
+    let receiver = app.worker.waiting.lock().unwrap_or_else(|p| p.into_inner()).take();
+    let mut queue = receiver.ok_or_else(|| anyhow::anyhow!("the saga worker runs already"))?;
+    let mut tasks: JoinSet<OrderId> = JoinSet::new();
+    // Orders under way, and whether they were touched meanwhile.
+    let mut running: HashMap<OrderId, bool> = HashMap::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(app.config.poll_ms));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let free = app.config.concurrency.saturating_sub(tasks.len());
+        tokio::select! {
+            () = app.ctx.lifecycle.draining() => break,
+            Some(done) = tasks.join_next() => finished(&app, &mut tasks, &mut running, done),
+            Some(order_id) = queue.recv(), if free > 0 => {
+                start(&app, &mut tasks, &mut running, order_id);
+            }
+            _ = tick.tick(), if free > 0 => {
+                for order_id in due(&app, free).await {
+                    start(&app, &mut tasks, &mut running, order_id);
+                }
+            }
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+fn start(
+    app: &Arc<App>,
+    tasks: &mut JoinSet<OrderId>,
+    running: &mut HashMap<OrderId, bool>,
+    order_id: OrderId,
+) {
+    if let Some(touched) = running.get_mut(&order_id) {
+        *touched = true;
+        return;
+    }
+    running.insert(order_id, false);
+    let app = app.clone();
+    tasks.spawn(async move {
+        // A panic must not take the order's place in `running` for ever.
+        let work = std::panic::AssertUnwindSafe(run_order(&app, order_id));
+        match futures_util::FutureExt::catch_unwind(work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%order_id, ?error, "a saga stopped; it is tried again");
+                let owner = app.worker.instance;
+                if let Err(error) = store::sagas::let_go(&app.ctx.pool, order_id, owner).await {
+                    tracing::warn!(%order_id, %error, "its lease ends by itself");
+                }
+            }
+            Err(_) => tracing::error!(%order_id, "a saga panicked; it is tried again"),
+        }
+        order_id
+    });
+}
+
+fn finished(
+    app: &Arc<App>,
+    tasks: &mut JoinSet<OrderId>,
+    running: &mut HashMap<OrderId, bool>,
+    done: Result<OrderId, tokio::task::JoinError>,
+) {
+    let Ok(order_id) = done else { return };
+    if running.remove(&order_id) == Some(true) {
+        start(app, tasks, running, order_id);
+    }
+}
+
+async fn due(app: &App, limit: usize) -> Vec<OrderId> {
+    let now = app.ctx.clock.now();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    match store::sagas::claim_due(&app.ctx.pool, app.worker.mine(now), now, limit).await {
+        Ok(orders) => orders,
+        Err(error) => {
+            tracing::warn!(%error, "due sagas could not be looked for");
+            Vec::new()
+        }
+    }
+}
+
+/// Takes steps until the saga rests.
+pub async fn run_order(app: &App, order_id: OrderId) -> Result<(), ApiError> {
+    for _ in 0..MAX_STEPS {
+        if app.ctx.lifecycle.is_draining() || !step_order(app, order_id).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Takes one step; false when there is none to take.
+pub async fn step_order(app: &App, order_id: OrderId) -> Result<bool, ApiError> {
+    let Some((loaded, step)) = taken_up(app, order_id).await? else { return Ok(false) };
+    let started = std::time::Instant::now();
+    let work = async {
+        let input = steps::perform(app, &loaded, step).await?;
+        tracing::debug!(%order_id, ?step, ?input, "saga step");
+        apply(app, &loaded, input).await
+    };
+    let applied = trace::within(trace_of(&loaded), work).await?;
+    metrics::histogram!("saga_step_seconds", "step" => format!("{step:?}"))
+        .record(started.elapsed().as_secs_f64());
+    Ok(match applied {
+        Applied::Moved(saga) => is_due(&saga, app.ctx.clock.now()),
+        Applied::Stale => true,
+        Applied::Nothing => false,
+    })
+}
+
+/// Loads the order and makes sure that it is ours for as long as a step takes.
+pub async fn taken_up(
+    app: &App,
+    order_id: OrderId,
+) -> Result<Option<(Loaded, crate::domain::saga::Step)>, ApiError> {
+    let mut connection = app.ctx.pool.acquire().await?;
+    let Some(loaded) = store::sagas::find(&mut connection, order_id).await? else {
+        return Ok(None);
+    };
+    drop(connection);
+    let now = app.ctx.clock.now();
+    let Some(step) = next_step(&loaded.saga, now) else { return Ok(None) };
+    let needed = now.plus(app.worker.longest_step + LEASE_MARGIN);
+    let mine = app.worker.mine(now);
+    let ours = match loaded.lease {
+        Some(lease) if lease.owner == mine.owner && lease.until >= needed => true,
+        Some(lease) if lease.owner == mine.owner && lease.until > now => {
+            store::sagas::renew(&app.ctx.pool, order_id, loaded.version, mine).await?
+        }
+        Some(lease) if lease.until > now => false,
+        // Loaded before it was ours: load again.
+        _ => {
+            if !store::sagas::claim(&app.ctx.pool, order_id, mine, now).await? {
+                return Ok(None);
+            }
+            return Ok(store::sagas::find(&mut *app.ctx.pool.acquire().await?, order_id)
+                .await?
+                .and_then(|loaded| next_step(&loaded.saga, now).map(|step| (loaded, step))));
+        }
+    };
+    Ok(ours.then_some((loaded, step)))
+}

@@ -189,8 +189,6 @@ pub fn gateway(a: &mut Assembly) -> anyhow::Result<()> {
 /// A service's complete router, as the gateway or its own port serves it.
 pub fn mounted(service: &Service) -> (axum::Router, OpenApi) {
     let (routes, document) = service.rest.clone().split_for_parts();
-    let nested = utoipa_axum::router::OpenApiRouter::with_openapi(document.clone());
-    let document = nested.into_openapi();
     let router = axum::Router::new()
         .nest(platform::http::REST_PREFIX, routes)
         .merge(service.root.clone());

@@ -1,7 +1,5 @@
 //! Any gRPC client: reflection, health, and stock for orders.
 
-use contracts::generated::bellavista::inventory::v1 as stock;
-use contracts::generated::bellavista::inventory::v1::inventory_client::InventoryClient;
 use e2e::api::Api;
 use e2e::shop::{self, Shop};
 use tonic::Request;
@@ -10,12 +8,21 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
+use self::generated::bellavista::inventory::v1 as stock;
+use self::generated::bellavista::inventory::v1::inventory_client::InventoryClient;
 use crate::{fresh_key, new_sku};
+
+/// What any client generates from the public proto files.
+#[path = "../../../backend/contracts/src/generated/packages.rs"]
+#[allow(dead_code, clippy::all)]
+mod generated;
 
 #[tokio::test]
 async fn reflection_names_the_services() -> anyhow::Result<()> {
     let port = Shop::shared().await?;
-    let mut client = ServerReflectionClient::connect(format!("http://127.0.0.1:{}", port + 1)).await?;
+    let address = format!("http://127.0.0.1:{}", port + 1);
+    let channel = tonic::transport::Endpoint::from_shared(address)?.connect().await?;
+    let mut client = ServerReflectionClient::new(channel);
     let ask = ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),

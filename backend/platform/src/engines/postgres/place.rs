@@ -17,7 +17,7 @@ use tokio::process::Command;
 
 use super::servers_in;
 use crate::engines::EngineError;
-use crate::engines::home::{Home, create_private_dir, read_line, short_hash, write_private};
+use crate::engines::home::{Home, create_private_dir, read_line, write_private};
 use crate::engines::process;
 
 const SHARED_ROOT: &str = "/var/lib/bellavista";
@@ -293,7 +293,7 @@ pub async fn end_leftovers(data: &Path) {
 /// generation, in case that was a mistake.
 async fn set_orphan_aside(base: &Path) -> Result<(), EngineError> {
     end_leftovers(&base.join("data")).await;
-    let aside = base.with_file_name(format!("{}.orphan", short_hash(base)));
+    let aside = base.with_extension("orphan");
     if aside.exists() {
         fs::remove_dir_all(&aside)
             .map_err(EngineError::io(format!("remove {}", aside.display())))?;

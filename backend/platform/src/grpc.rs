@@ -14,6 +14,8 @@ use crate::trace::{self, TraceContext};
 
 /// The deadline of a call that does not set its own.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// No call may set a later one.
+const LONGEST_CALL: Duration = Duration::from_secs(30);
 
 /// The caller of a gRPC request; service accounts only.
 pub async fn service_caller(
@@ -36,16 +38,25 @@ pub fn trace_of(metadata: &MetadataMap) -> TraceContext {
 pub fn channel(address: &str) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(address.to_owned())?
         .connect_timeout(Duration::from_secs(1))
-        .timeout(CALL_TIMEOUT)
+        .timeout(LONGEST_CALL)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(20));
     Ok(endpoint.connect_lazy())
 }
 
-/// A request with deadline, token and trace.
+/// A request with the usual deadline, token and trace.
 pub fn request<T>(message: T, token: &str) -> Result<Request<T>, Status> {
+    request_within(message, token, CALL_TIMEOUT)
+}
+
+/// A request with a deadline of its own, for callees that wait for others.
+pub fn request_within<T>(
+    message: T,
+    token: &str,
+    deadline: Duration,
+) -> Result<Request<T>, Status> {
     let mut request = Request::new(message);
-    request.set_timeout(CALL_TIMEOUT);
+    request.set_timeout(deadline.min(LONGEST_CALL));
     let context = trace::current();
     let metadata = request.metadata_mut();
     let text =

@@ -21,6 +21,8 @@ pub struct Remote {
 }
 
 const TOKEN_TTL: Duration = Duration::from_secs(300);
+/// Payments answers within 8 s with what it knows then.
+const MONEY_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Remote {
     /// `address` such as `http://127.0.0.1:8081`; `service` is the caller.
@@ -33,25 +35,25 @@ impl Remote {
         Ok(Remote { channel: grpc::channel(address)?, issuer, clock, service })
     }
 
-    fn request<T>(&self, message: T) -> Result<Request<T>, Status> {
+    fn request<T>(&self, message: T, deadline: Duration) -> Result<Request<T>, Status> {
         let token = self.issuer.service(self.service, self.clock.now(), TOKEN_TTL)?;
-        grpc::request(message, &token)
+        grpc::request_within(message, &token, deadline)
     }
 }
 
 macro_rules! forward {
-    ($trait:ident, $client:path { $($method:ident => $rpc:ident($in:path) -> $out:path),+ $(,)? }) => {
+    ($trait:ident within $deadline:expr, $client:path { $($method:ident => $rpc:ident($in:path) -> $out:path),+ $(,)? }) => {
         #[async_trait]
         impl $trait for Remote {
             $(async fn $method(&self, request: $in) -> Result<$out, Status> {
                 let mut client = <$client>::new(self.channel.clone());
-                Ok(client.$rpc(self.request(request)?).await?.into_inner())
+                Ok(client.$rpc(self.request(request, $deadline)?).await?.into_inner())
             })+
         }
     };
 }
 
-forward!(StockClient, inventory::v1::inventory_client::InventoryClient<Channel> {
+forward!(StockClient within grpc::CALL_TIMEOUT, inventory::v1::inventory_client::InventoryClient<Channel> {
     reserve => reserve_stock(inventory::v1::ReserveRequest) -> inventory::v1::ReserveResponse,
     release => release_stock(inventory::v1::ReleaseRequest) -> inventory::v1::ReleaseResponse,
     confirm => confirm_stock(inventory::v1::ConfirmRequest) -> inventory::v1::ConfirmResponse,
@@ -61,16 +63,16 @@ forward!(StockClient, inventory::v1::inventory_client::InventoryClient<Channel> 
     return_stock => return_stock(inventory::v1::ReturnStockRequest) -> inventory::v1::ReturnStockResponse,
 });
 
-forward!(PaymentsClient, payments::v1::payments_client::PaymentsClient<Channel> {
+forward!(PaymentsClient within MONEY_DEADLINE, payments::v1::payments_client::PaymentsClient<Channel> {
     capture => capture(payments::v1::CaptureRequest) -> payments::v1::CaptureResponse,
     get_attempt => get_attempt(payments::v1::GetAttemptRequest) -> payments::v1::CaptureResponse,
     refund => refund(payments::v1::RefundRequest) -> payments::v1::RefundResponse,
 });
 
-forward!(CatalogClient, catalog::v1::catalog_client::CatalogClient<Channel> {
+forward!(CatalogClient within grpc::CALL_TIMEOUT, catalog::v1::catalog_client::CatalogClient<Channel> {
     find_variants => find_variants(catalog::v1::FindVariantsRequest) -> catalog::v1::FindVariantsResponse,
 });
 
-forward!(CartClient, cart::v1::carts_client::CartsClient<Channel> {
+forward!(CartClient within grpc::CALL_TIMEOUT, cart::v1::carts_client::CartsClient<Channel> {
     get_lines => get_lines(cart::v1::GetLinesRequest) -> cart::v1::GetLinesResponse,
 });

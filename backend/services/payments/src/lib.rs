@@ -18,6 +18,7 @@ mod config;
 mod domain;
 mod house;
 mod provider;
+mod queries;
 mod reconcile;
 mod refund;
 mod rest;

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::house::House;
-use crate::store;
+use crate::queries;
 
 pub fn router(house: House) -> OpenApiRouter {
     OpenApiRouter::new().routes(routes!(get_payment)).with_state(house)
@@ -39,8 +39,5 @@ async fn get_payment(
     if !caller.is_service() {
         caller.require_role(Role::Support)?;
     }
-    let mut connection = house.connection().await?;
-    let payment = store::find_payment(&mut connection, id).await?;
-    let payment = payment.ok_or_else(|| ApiError::not_found("payments.not_found"))?;
-    Ok(Json(payment.view()))
+    queries::get_payment(&house, id).await.map(Json)
 }

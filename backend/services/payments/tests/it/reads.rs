@@ -66,3 +66,18 @@ async fn the_same_answers_come_over_grpc_for_services_only() {
     request.metadata_mut().insert("authorization", token.parse().unwrap());
     assert_eq!(nobody.get_attempt(request).await.unwrap_err().code(), Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn a_slow_capture_over_grpc_is_waited_for() {
+    let mut shop = Shop::open().await;
+    shop.simulator.control("slowMs", json!(2_500)).await;
+    let mut routes = RoutesBuilder::default();
+    for mount in shop.service.grpc.drain(..) {
+        mount(&mut routes);
+    }
+    let address = format!("http://{}", serve(routes.routes().into_axum_router()).await);
+    let ctx = &shop.bench.ctx;
+    let remote = Remote::new(&address, ctx.issuer.clone(), ctx.clock.clone(), "orders").unwrap();
+    let answer = remote.capture(capture(shop.order(), attempt(), "tok_slow")).await.unwrap();
+    assert_eq!(answer.outcome(), CaptureOutcome::Captured);
+}

@@ -4,10 +4,13 @@
 //! below decides what a kind means on each surface. Internal errors keep their
 //! chain for the log and never show it to a caller.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use shared_types::{FieldError, Problem};
 
@@ -155,6 +158,7 @@ pub struct ApiError {
     pub fields: Vec<FieldError>,
     pub extensions: Map<String, Value>,
     pub retry_after: Option<Duration>,
+    exact: BTreeMap<String, Box<RawValue>>,
     source: Option<anyhow::Error>,
 }
 
@@ -167,6 +171,7 @@ impl ApiError {
             fields: Vec::new(),
             extensions: Map::new(),
             retry_after: None,
+            exact: BTreeMap::new(),
             source: None,
         }
     }
@@ -197,6 +202,15 @@ impl ApiError {
 
     pub fn with_extension(mut self, name: &str, value: Value) -> Self {
         self.extensions.insert(name.to_owned(), value);
+        self
+    }
+
+    /// A further member that is written exactly as it serialises: amounts keep
+    /// the digits of their currency, which a [`Value`] would lose.
+    pub fn with_exact<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
+        if let Ok(raw) = serde_json::value::to_raw_value(value) {
+            self.exact.insert(name.to_owned(), raw);
+        }
         self
     }
 
@@ -232,7 +246,13 @@ impl ApiError {
         for (name, value) in &self.extensions {
             document.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        serde_json::to_vec(&document).unwrap_or_default()
+        let mut members = self.exact.clone();
+        for (name, value) in &document {
+            if let Ok(raw) = serde_json::value::to_raw_value(value) {
+                members.insert(name.clone(), raw);
+            }
+        }
+        serde_json::to_vec(&members).unwrap_or_default()
     }
 
     fn log(&self) {
@@ -253,6 +273,7 @@ impl<E: Failure> From<E> for ApiError {
             fields: error.fields(),
             extensions: error.extensions(),
             retry_after: error.retry_after(),
+            exact: BTreeMap::new(),
             source: Some(anyhow::Error::new(error)),
         }
     }
@@ -265,9 +286,19 @@ impl From<sqlx::Error> for ApiError {
                 tracing::warn!(%error, "database is not available");
                 ApiError::unavailable("database.unavailable", "Please try again in a moment.")
             }
+            other if is_passing(&other) => {
+                tracing::warn!(error = %other, "a transaction gave way to another");
+                ApiError::unavailable("database.busy", "Please try again in a moment.")
+            }
             other => ApiError::internal(other),
         }
     }
+}
+
+/// A deadlock or a failed serialisation: the same again is likely to work.
+fn is_passing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
 impl From<anyhow::Error> for ApiError {
@@ -323,6 +354,14 @@ mod tests {
         let body = String::from_utf8(error.body()).unwrap();
         assert!(!body.contains("hunter2"), "{body}");
         assert!(body.contains("\"status\":500"));
+    }
+
+    #[test]
+    fn exact_members_keep_their_digits_and_never_hide_the_problem() {
+        let amount: shared_types::Amount = "29.90".parse().unwrap();
+        let error = ApiError::new(Kind::Conflict, "x.y", "").with_exact("total", &amount);
+        let body = String::from_utf8(error.with_exact("code", "z").body()).unwrap();
+        assert!(body.contains(r#""total":29.90"#) && body.contains(r#""code":"x.y""#), "{body}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub async fn place_order(
         let to = Destination { country: &wanted.address.country, region: &wanted.address.region };
         let quote = quote(priced, to, &app.tax, &app.shipping, wanted.plain).map_err(no_quote)?;
         expected(&wanted, &quote)?;
-        let answer = hold_and_store(app, caller, &wanted, &quote, *work).await?;
+        let answer = hold_and_store(app, &wanted, &quote, *work).await?;
         metrics::counter!("orders_created_total").increment(1);
         metrics::histogram!("order_creation_latency_ms")
             .record(started.elapsed().as_secs_f64() * 1_000.0);
@@ -103,9 +103,9 @@ fn expected(wanted: &Wanted, quote: &Quote) -> Result<(), ApiError> {
     }
     let detail = "Prices have changed; look at the new amounts and order again.";
     Err(ApiError::new(Kind::Conflict, "orders.price_changed", detail)
-        .with_extension("amounts", json!(amounts(quote)))
-        .with_extension("totalAmount", json!(quote.total.amount()))
-        .with_extension("currency", json!(quote.total.currency)))
+        .with_exact("amounts", &amounts(quote))
+        .with_exact("totalAmount", &quote.total.amount())
+        .with_exact("currency", &quote.total.currency))
 }
 
 /// The lines of the caller's cart.
@@ -144,7 +144,6 @@ async fn cart_lines(
 /// The stock first, then everything of ours in the transaction of `work`.
 async fn hold_and_store(
     app: &App,
-    caller: &Principal,
     wanted: &Wanted,
     quote: &Quote,
     mut work: Work,
@@ -170,7 +169,6 @@ async fn hold_and_store(
     let now = app.ctx.clock.now();
     let attempt_id = wanted.payment.as_ref().map(|_| app.ctx.ids.next());
     let saga = Saga::placed(quote.total.minor, held, attempt_id, &app.rules, now);
-    let owner = caller.actor();
     let context = trace::current();
     let cipher = &app.ctx.cipher;
     let token = wanted.payment.as_ref().map(|m| cipher.seal(TOKEN, &m.token)).transpose()?;
@@ -178,9 +176,9 @@ async fn hold_and_store(
     let cart_id = if let Source::Cart(id) = wanted.source { Some(id) } else { None };
     let new = NewOrder {
         order_id,
-        owner: &owner,
-        user_id: caller.user(),
-        guest_id: caller.guest(),
+        owner: &wanted.owner.actor,
+        user_id: wanted.owner.user_id,
+        guest_id: wanted.owner.guest_id,
         cart_id,
         quote,
         saga: &saga,

@@ -7,7 +7,6 @@ use platform::error::Kind;
 use platform::http::Idempotent;
 use platform::idempotency::{self, Answer, Entered, IdempotencyKey};
 use platform::validate::Checks;
-use serde_json::json;
 use shared_types::payments::{Refund, RefundInput, RefundStatus};
 use shared_types::{Amount, Currency, FieldError, OrderId, Role, Sku, Timestamp};
 use sqlx::PgConnection;
@@ -202,7 +201,7 @@ fn refused(refusal: RefundRefusal, currency: Currency) -> ApiError {
             let left = store::amount(left_minor.max(0), currency);
             let detail = format!("At most {left} {currency} can still be refunded.");
             ApiError::new(Kind::Conflict, "payments.refund_too_much", detail)
-                .with_extension("refundable", json!(left))
+                .with_exact("refundable", &left)
         }
         RefundRefusal::UnknownSku(index) => {
             let message = "is not part of the order".to_owned();

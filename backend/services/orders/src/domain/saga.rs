@@ -500,7 +500,8 @@ impl Saga {
         let mut saga = self.go(State::Confirming, Some(now));
         saga.status = OrderStatus::Paid;
         saga.payment = Some(payment);
-        saga.captured_minor = self.total_minor;
+        // Beside what may have come late before, which goes back by itself.
+        saga.captured_minor = self.captured_minor.saturating_add(self.total_minor);
         saga.last_decline = None;
         let effects = vec![
             history("captured", SAGA),

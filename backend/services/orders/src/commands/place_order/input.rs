@@ -6,7 +6,7 @@ use platform::ApiError;
 use platform::auth::Principal;
 use platform::validate::Checks;
 use shared_types::orders::{Address, LineInput, PaymentMethod, PlaceOrder};
-use shared_types::{Amount, CartId, Role, Sku};
+use shared_types::{Amount, CartId, GuestId, Role, Sku, UserId};
 
 use crate::domain::countries::{has_postal_codes, is_country};
 
@@ -39,6 +39,15 @@ pub struct Wanted {
     pub payment: Option<PaymentMethod>,
     /// Without tax and shipping.
     pub plain: bool,
+    pub owner: Owner,
+}
+
+/// Whose order it becomes: the caller's, or of whom a service account names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub actor: String,
+    pub user_id: Option<UserId>,
+    pub guest_id: Option<GuestId>,
 }
 
 /// Checks everything that can be checked without asking anybody.
@@ -59,14 +68,43 @@ pub fn read(input: &PlaceOrder, caller: &Principal, max_line_qty: i64) -> Result
     if input.tax_and_shipping.as_deref().is_some_and(|t| t != "none") {
         checks.fail("taxAndShipping", "unknown", "must be none, or absent");
     }
+    let owner = owner(&mut checks, input, caller);
     checks.finish()?;
-    if plain && !caller.is_service() {
+    if (plain || input.on_behalf_of.is_some()) && !caller.is_service() {
         caller.require_role(Role::Admin)?;
     }
     let (Some(source), Some(address)) = (source, address) else {
         return Err(ApiError::invalid(Vec::new()));
     };
-    Ok(Wanted { source, expected_total: input.expected_total, email, address, payment, plain })
+    let expected_total = input.expected_total;
+    Ok(Wanted { source, expected_total, email, address, payment, plain, owner })
+}
+
+fn owner(checks: &mut Checks, input: &PlaceOrder, caller: &Principal) -> Owner {
+    let own = Owner { actor: caller.actor(), user_id: caller.user(), guest_id: caller.guest() };
+    let Some(named) = &input.on_behalf_of else { return own };
+    match named.split_once(':') {
+        Some(("user", id)) => {
+            let id: Option<UserId> = checks.parse("onBehalfOf", id);
+            id.map_or(own, |id| Owner {
+                actor: format!("user:{id}"),
+                user_id: Some(id),
+                guest_id: None,
+            })
+        }
+        Some(("guest", id)) => {
+            let id: Option<GuestId> = checks.parse("onBehalfOf", id);
+            id.map_or(own, |id| Owner {
+                actor: format!("guest:{id}"),
+                user_id: None,
+                guest_id: Some(id),
+            })
+        }
+        _ => {
+            checks.fail("onBehalfOf", "invalid", "must be user:<id> or guest:<id>");
+            own
+        }
+    }
 }
 
 fn source(checks: &mut Checks, input: &PlaceOrder, max_line_qty: i64) -> Option<Source> {

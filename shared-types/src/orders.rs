@@ -65,6 +65,10 @@ pub struct PlaceOrder {
     /// and `ADMIN` only, such as a replay of old sales.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tax_and_shipping: Option<String>,
+    /// Whose order it is, `user:<id>` or `guest:<id>`, when a service account or
+    /// `ADMIN` places it for somebody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,90 @@
+//! `proofs`: shows from outside that the shop keeps its word.
+//!
+//! `prove` races buyers and counts from several sides, `simulate` replays real
+//! orders and balances the books, `bench` measures. Everything goes through the
+//! public interfaces: REST, Kafka, and the payment simulator's own ledger. No
+//! code of the services is used, so that no error of theirs is shared.
+//!
+//! Start with [`client`] and [`events`], then one of [`oversell`], [`simulate`],
+//! [`bench`].
+
+#![expect(clippy::print_stdout, reason = "a program for people: its output is its purpose")]
+
+mod bench;
+mod client;
+mod credentials;
+mod events;
+mod oversell;
+mod report;
+mod settings;
+mod shelves;
+mod simulate;
+mod simulator;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use settings::ShopArgs;
+
+/// Proofs, replays and benchmarks against a running shop.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(flatten)]
+    shop: ShopArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Put a promise of the shop to the proof; exit 1 when it is broken.
+    #[command(subcommand)]
+    Prove(Promise),
+    /// Replay real orders from a CSV file as live traffic and balance the books.
+    Simulate(simulate::Args),
+    /// Measure, and check in the same run that nothing was lost or doubled.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+enum Promise {
+    /// Many buyers race for few units: every unit is sold once, and to one buyer.
+    Oversell(oversell::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// `POST /orders` at a fixed arrival rate.
+    Orders(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("proofs: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("proofs: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the promise held.
+async fn run(cli: Cli) -> anyhow::Result<bool> {
+    match cli.command {
+        Command::Prove(Promise::Oversell(args)) => oversell::run(&cli.shop, &args).await,
+        Command::Simulate(args) => simulate::run(&cli.shop, &args).await,
+        Command::Bench(Bench::Orders(args)) => bench::run(&cli.shop, &args).await,
+    }
+}

@@ -170,3 +170,12 @@ async fn it_listens_on_the_loopback_interface_or_not_at_all() {
         assert_eq!(simulator::build(bench.ctx.clone()).is_ok(), fine, "{address}");
     }
 }
+
+#[tokio::test]
+async fn the_shipped_defaults_are_complete_and_lead_to_each_other() {
+    let defaults = include_str!("../../../../bellavista/default.toml");
+    let bench = house("payment_simulator", &simulator::MIGRATIONS, defaults).await;
+    let built = simulator::build(bench.ctx.clone()).unwrap();
+    assert_eq!(built.address.to_string(), "127.0.0.1:8085");
+    payments::build(bench.ctx.clone()).unwrap();
+}

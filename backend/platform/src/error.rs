@@ -158,6 +158,12 @@ pub struct ApiError {
     pub fields: Vec<FieldError>,
     pub extensions: Map<String, Value>,
     pub retry_after: Option<Duration>,
+    /// Boxed: failures are returned everywhere and must stay small.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
     exact: BTreeMap<String, Box<RawValue>>,
     source: Option<anyhow::Error>,
 }
@@ -171,14 +177,13 @@ impl ApiError {
             fields: Vec::new(),
             extensions: Map::new(),
             retry_after: None,
-            exact: BTreeMap::new(),
-            source: None,
+            more: None,
         }
     }
 
     pub fn internal(source: impl Into<anyhow::Error>) -> Self {
         let mut error = ApiError::new(Kind::Internal, "internal", "");
-        error.source = Some(source.into());
+        error.more = Some(Box::new(More { source: Some(source.into()), ..More::default() }));
         error
     }
 
@@ -209,7 +214,7 @@ impl ApiError {
     /// the digits of their currency, which a [`Value`] would lose.
     pub fn with_exact<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
         if let Ok(raw) = serde_json::value::to_raw_value(value) {
-            self.exact.insert(name.to_owned(), raw);
+            self.more.get_or_insert_default().exact.insert(name.to_owned(), raw);
         }
         self
     }
@@ -246,7 +251,7 @@ impl ApiError {
         for (name, value) in &self.extensions {
             document.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        let mut members = self.exact.clone();
+        let mut members = self.more.as_ref().map(|m| m.exact.clone()).unwrap_or_default();
         for (name, value) in &document {
             if let Ok(raw) = serde_json::value::to_raw_value(value) {
                 members.insert(name.clone(), raw);
@@ -257,7 +262,8 @@ impl ApiError {
 
     fn log(&self) {
         if self.kind == Kind::Internal {
-            let chain = self.source.as_ref().map(|s| format!("{s:#}")).unwrap_or_default();
+            let source = self.more.as_ref().and_then(|m| m.source.as_ref());
+            let chain = source.map(|s| format!("{s:#}")).unwrap_or_default();
             tracing::error!(code = self.code, error = chain, "request failed");
         }
     }
@@ -273,8 +279,10 @@ impl<E: Failure> From<E> for ApiError {
             fields: error.fields(),
             extensions: error.extensions(),
             retry_after: error.retry_after(),
-            exact: BTreeMap::new(),
-            source: Some(anyhow::Error::new(error)),
+            more: Some(Box::new(More {
+                source: Some(anyhow::Error::new(error)),
+                ..More::default()
+            })),
         }
     }
 }

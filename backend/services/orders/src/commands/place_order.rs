@@ -162,8 +162,11 @@ async fn hold_and_store(
             tracing::warn!(%order_id, reason, "inventory is away: the order waits for its stock");
             None
         }
+        // The catalogue sells what inventory never heard of: there is none.
         Err(CallError::Refused(status)) => {
-            return Err(ApiError::internal(anyhow::anyhow!("reserving: {status}")));
+            tracing::warn!(%order_id, %status, "inventory would not reserve");
+            work.abandon().await?;
+            return Err(stock_short(&steps::missing(app, &lines).await));
         }
     };
     let now = app.ctx.clock.now();

@@ -32,7 +32,7 @@ impl Handle<ProductUpdated> for Ears {
         for variant in &product.variants {
             let title = match variant.title.trim() {
                 own if own.is_empty() || own == product.title => product.title.clone(),
-                own => format!("{}, {own}", product.title),
+                own => format!("{} – {own}", product.title),
             };
             told.push(ToldVariant {
                 variant: KnownVariant {

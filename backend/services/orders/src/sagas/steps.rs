@@ -25,7 +25,8 @@ pub async fn perform(app: &App, loaded: &Loaded, step: Step) -> Result<Input, Ap
         Step::Rest => Input::Nothing,
         Step::Reserve => match reserve(app, loaded.order_id, &lines(app, loaded).await?).await {
             Ok(Reserved::Held(expires_at)) => Input::Held { expires_at },
-            Ok(Reserved::Short(_)) => Input::Short,
+            // What inventory will not hold, now or ever, is short.
+            Ok(Reserved::Short(_)) | Err(CallError::Refused(_)) => Input::Short,
             Err(error) => failed("reserving", &error),
         },
         Step::Charge => charge(app, loaded).await,
@@ -72,6 +73,33 @@ pub async fn reserve(
             Err(CallError::Away("an answer without outcome".to_owned()))
         }
     }
+}
+
+/// Which of `lines` inventory has too little of, when it would not even try.
+pub async fn missing(app: &App, lines: &[stock::Line]) -> Vec<stock::ShortLine> {
+    let skus = lines.iter().map(|l| l.sku.clone()).collect();
+    let out = &app.out;
+    let query = out.stock.query(stock::StockQuery { skus });
+    let levels = match out.stock_gate.call(out.call_limit, query).await {
+        Ok(status) => status.levels,
+        Err(error) => {
+            tracing::warn!(%error, "stock levels are not known");
+            Vec::new()
+        }
+    };
+    let available = |sku: &str| {
+        let level = levels.iter().find(|l| l.sku.to_lowercase() == sku.to_lowercase());
+        level.filter(|l| l.known).map_or(0, |l| l.available)
+    };
+    lines
+        .iter()
+        .map(|l| stock::ShortLine {
+            sku: l.sku.clone(),
+            requested: l.qty,
+            available: available(&l.sku),
+        })
+        .filter(|short| short.available < short.requested)
+        .collect()
 }
 
 /// Asks up to `attempts` times while inventory is away.
@@ -246,7 +274,7 @@ async fn confirm(app: &App, loaded: &Loaded) -> Result<Input, ApiError> {
     }
     let again = reserve(app, loaded.order_id, &lines(app, loaded).await?).await;
     Ok(match again {
-        Ok(Reserved::Short(_)) => Input::StockLost,
+        Ok(Reserved::Short(_)) | Err(CallError::Refused(_)) => Input::StockLost,
         Ok(Reserved::Held(_)) => match confirm_once(app, loaded.order_id).await {
             Ok(stock::ConfirmOutcome::Confirmed) => Input::Confirmed,
             Ok(_) => Input::Failed { reason: "confirming: the new hold is gone".to_owned() },

@@ -161,6 +161,15 @@ async fn short_stock_leaves_nothing_behind_and_may_be_tried_again() {
 }
 
 #[tokio::test]
+async fn what_inventory_never_heard_of_is_short() {
+    let shop = shop().await;
+    shop.world.will("reserve", Act::Say("refuse"));
+    let refused = shop.place("key", &one_shirt()).await.expect_problem(409, "orders.stock_short");
+    assert_eq!(refused.value()["short"][0]["available"], 0);
+    assert_eq!(shop.count("orders").await, 0);
+}
+
+#[tokio::test]
 async fn with_inventory_away_the_order_is_taken_and_waits_for_its_stock() {
     let shop = shop().await;
     for _ in 0..3 {

@@ -103,10 +103,16 @@ async fn a_hold_that_is_gone_at_confirmation_is_taken_anew() {
 
 #[tokio::test]
 async fn lost_stock_sends_the_money_back_and_cancels() {
+    for word in ["short", "refuse"] {
+        stock_is_lost(word).await;
+    }
+}
+
+async fn stock_is_lost(word: &'static str) {
     let shop = shop().await;
     let order = shop.placed("key", &with_method(one_shirt(), "tok_ok")).await;
     shop.world.will("confirm", Act::Say("gone"));
-    shop.world.will("reserve", Act::Say("short"));
+    shop.world.will("reserve", Act::Say(word));
     shop.world.will("refund", Act::Away);
     for _ in 0..3 {
         shop.crank.run(order).await.unwrap();

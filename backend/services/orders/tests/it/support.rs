@@ -86,6 +86,9 @@ fn pairs(lines: &[stock::Line]) -> Vec<(String, i64)> {
 impl StockClient for Neighbours {
     async fn reserve(&self, r: stock::ReserveRequest) -> Result<stock::ReserveResponse, Status> {
         let (word, lost) = self.act("reserve")?;
+        if word == Some("refuse") {
+            return Err(Status::invalid_argument("no such stock, or none for this order"));
+        }
         if word == Some("short") {
             let short = r.lines.iter().map(|l| stock::ShortLine {
                 sku: l.sku.clone(),

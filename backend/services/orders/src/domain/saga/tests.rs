@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::status::may_become;
+use crate::domain::status::{is_paid, may_become};
 
 fn rules() -> Rules {
     Rules {

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const FAVICON: &str = include_str!("../assets/favicon.svg");
 const STYLE: &str = concat!(
     include_str!("../assets/style/base.css"),

@@ -16,6 +16,7 @@ mod assets;
 mod cookies;
 mod drafts;
 mod forms;
+mod islands;
 mod layout;
 mod pages;
 mod parts;
@@ -34,8 +35,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use api::Transport;
+pub use islands::Islands;
 
-use pages::{account, cart, checkout, errors, home, legal, listing, order, product};
+use pages::{account, cart, checkout, errors, home, legal, listing, order, order_live, product};
 use visit::Shop;
 
 /// The largest form the storefront reads; a checkout is some hundred bytes.
@@ -49,9 +51,9 @@ pub struct StorefrontConfig {
     /// Scheme and host under which browsers reach the shop, without a slash at
     /// the end. Cookies are `Secure` when it starts with `https`.
     pub public_url: String,
-    /// Address of the order page's script, once there is one. Without it that
-    /// page reloads itself while something is still moving.
-    pub order_script: Option<String>,
+    /// Scripts that make pages move. Without them the order page reloads itself
+    /// while something is still moving.
+    pub islands: Islands,
 }
 
 impl Default for StorefrontConfig {
@@ -59,7 +61,7 @@ impl Default for StorefrontConfig {
         StorefrontConfig {
             demo: false,
             public_url: "http://127.0.0.1:8080".to_owned(),
-            order_script: None,
+            islands: Islands::default(),
         }
     }
 }
@@ -77,6 +79,8 @@ pub fn router(api: Arc<dyn Transport>, config: StorefrontConfig) -> Router {
         .route("/cart/items/{item}", post(cart::change))
         .route("/checkout", get(checkout::show).post(checkout::submit))
         .route("/orders/{id}", get(order::show))
+        .route("/orders/{id}/live-token", get(order_live::token))
+        .route("/orders/{id}/status.json", get(order_live::status))
         .route("/orders/{id}/pay", post(order::pay))
         .route("/orders/{id}/cancel", post(order::cancel))
         .route("/account", get(account::show))
@@ -90,6 +94,7 @@ pub fn router(api: Arc<dyn Transport>, config: StorefrontConfig) -> Router {
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES));
     let files = Router::new()
         .route("/assets/{name}", get(assets::serve))
+        .route("/assets/islands/{version}/{name}", get(islands::serve))
         .route("/favicon.svg", get(assets::favicon))
         .route("/favicon.ico", get(assets::favicon))
         .route("/artwork/{name}", get(artwork::serve))

@@ -8,6 +8,7 @@ pub mod home;
 pub mod legal;
 pub mod listing;
 pub mod order;
+pub mod order_live;
 pub mod payment;
 pub mod product;
 

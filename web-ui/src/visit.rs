@@ -292,9 +292,10 @@ fn secure_headers(headers: &mut HeaderMap, nonce: &str, secure: bool) {
             HeaderName::from_static("permissions-policy"),
             "camera=(), geolocation=(), microphone=(), payment=()",
         ),
-        // Pages show this browser's cart; going back must still find what was typed.
-        (header::CACHE_CONTROL, "private, no-cache"),
     ];
+    // Pages show this browser's cart; going back must still find what was typed.
+    let kept = HeaderValue::from_static("private, no-cache");
+    headers.entry(header::CACHE_CONTROL).or_insert(kept);
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -141,7 +141,7 @@ async fn render(visit: &Visit, id: &str, status: StatusCode, retry: Retry) -> Re
         .then(|| if now.since(order.created_at).as_secs() < FRESH_SECONDS { 2 } else { 15 });
     let head = Head {
         reload_seconds,
-        script: visit.config().order_script.clone(),
+        script: visit.config().islands.start("island_checkout"),
         ..Head::new(format!("Order {}", order.order_number))
     };
     let told =

@@ -119,15 +119,47 @@ async fn a_payment_still_being_decided_reloads_its_page() {
 
 #[tokio::test]
 async fn with_a_script_only_browsers_without_scripts_reload() {
-    let script = Some("/assets/order.js".to_owned());
-    let config =
-        web_ui::StorefrontConfig { demo: true, order_script: script, ..Default::default() };
+    let folder = std::env::temp_dir().join(format!("bv-islands-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["island_checkout.start.js", "island_checkout.js", "notes.txt"] {
+        std::fs::write(folder.join(name), name).unwrap();
+    }
+    let half = web_ui::Islands::load(&folder).unwrap();
+    assert_eq!(half.start("island_checkout"), None, "the WebAssembly is missing");
+    std::fs::write(folder.join("island_checkout_bg.wasm"), "wasm").unwrap();
+    let islands = web_ui::Islands::load(&folder).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let start = islands.start("island_checkout").unwrap();
+    let config = web_ui::StorefrontConfig { demo: true, islands, ..Default::default() };
     let mut browser = Browser::with(config);
     browser.api.set_order("PENDING", "capturing", None);
     let order = browser.get(&format!("/orders/{ORDER}")).await;
     order
         .says("<noscript><meta http-equiv=\"refresh\" content=\"2\"")
-        .says("src=\"/assets/order.js\"");
+        .says(&format!("src=\"{start}\""));
+    let wasm = browser.get(&start.replace(".start.js", "_bg.wasm")).await;
+    assert_eq!((wasm.body.as_str(), &wasm.headers["content-type"]), ("wasm", &"application/wasm".parse().unwrap()));
+    assert!(wasm.headers["cache-control"].to_str().unwrap().contains("immutable"));
+    for wrong in ["/assets/islands/0/island_checkout.js", &start.replace("island_checkout.start.js", "notes.txt")] {
+        assert_eq!(browser.get(wrong).await.status, StatusCode::NOT_FOUND, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_island_is_told_the_status_and_the_token_of_an_order_that_this_browser_may_see() {
+    let mut browser = with_a_vase().await;
+    let stranger = browser.get(&format!("/orders/{ORDER}/live-token")).await;
+    assert_eq!(stranger.status, StatusCode::NOT_FOUND, "nothing is ordered yet");
+    let form = filled_in(&browser.get("/checkout").await, "tok_slow");
+    let path = send(&mut browser, "/checkout", &form).await.location().to_owned();
+    let status = browser.get(&format!("{path}/status.json")).await;
+    let status: serde_json::Value = serde_json::from_str(&status.body).unwrap();
+    assert_eq!(status["stage"], "capturing");
+    let token = browser.get(&format!("{path}/live-token")).await;
+    assert_eq!(token.headers["cache-control"], "no-store");
+    assert_eq!(token.body, r#"{"token":"order.token"}"#);
+    let wrong = browser.get("/orders/not-an-id/live-token").await;
+    assert_eq!(wrong.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

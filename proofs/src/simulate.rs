@@ -51,6 +51,9 @@ pub struct Args {
     /// Begin anew although this file was replayed in this shop already.
     #[arg(long)]
     pub again: bool,
+    /// Only say what would be done; no shop is needed.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Everything that the replay and the balance stand on.
@@ -72,15 +75,13 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
         .with_context(|| format!("reading {}", args.file.display()))?;
     let sheet = file::read(&text, args.limit).context("reading the file")?;
     let plan = plan::make(&sheet);
+    println!("{}", plan.in_short());
+    if args.dry_run {
+        let second = second::read(&text, args.limit);
+        print!("{}", summary::of_plan(&plan, second));
+        return Ok(plan.revenue_minor() == second.revenue_pence);
+    }
     let stage = Arc::new(set_up(shop_args, args, &text, plan).await?);
-    println!(
-        "{} invoices: {} orders, {} refunds, {} products, {} skus",
-        stage.plan.invoices_read,
-        stage.plan.orders.len(),
-        stage.plan.refunds.len(),
-        stage.plan.products.len(),
-        stage.plan.skus.len(),
-    );
     stock::open(&stage).await?;
     let pace = replay::run(&stage).await?;
     let books = balance::take(&stage).await?;

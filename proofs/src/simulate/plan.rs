@@ -261,6 +261,18 @@ fn steps(sheet: &Sheet, planner: &Planner) -> Vec<Step> {
 }
 
 impl Plan {
+    pub fn in_short(&self) -> String {
+        format!(
+            "{} invoices: {} orders, {} refunds, {} products, {} skus, {} customers",
+            self.invoices_read,
+            self.orders.len(),
+            self.refunds.len(),
+            self.products.len(),
+            self.skus.len(),
+            self.customers,
+        )
+    }
+
     /// What the orders come to, refunds taken off.
     pub fn revenue_minor(&self) -> i64 {
         self.orders.iter().map(|o| o.total_minor - o.refunded_minor).sum()

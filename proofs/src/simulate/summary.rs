@@ -116,18 +116,7 @@ impl Summary<'_> {
     }
 
     fn reasons(&self) -> String {
-        let mut table = Table::default();
-        for (reason, count) in &self.plan.skipped {
-            table.row(vec![format!("skipped: {}", reason.text()), format!("{count} lines")]);
-        }
-        if self.plan.units_without_sale > 0 {
-            let units = format!("{} units", self.plan.units_without_sale);
-            table.row(vec!["not taken back".to_owned(), units]);
-        }
-        for invoice in &self.plan.oversized {
-            table
-                .row(vec![format!("left out: {invoice} has more than 1,000 lines"), String::new()]);
-        }
+        let mut table = left_out(self.plan);
         let facts = &self.books.facts;
         let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
         for reason in facts.refused.values().chain(facts.refunds_refused.values()) {
@@ -153,6 +142,30 @@ impl Summary<'_> {
         }
         table
     }
+}
+
+/// What of the file is not replayed, and why.
+fn left_out(plan: &Plan) -> Table {
+    let mut table = Table::default();
+    for (reason, count) in &plan.skipped {
+        table.row(vec![format!("skipped: {}", reason.text()), format!("{count} lines")]);
+    }
+    if plan.units_without_sale > 0 {
+        let units = format!("{} units", plan.units_without_sale);
+        table.row(vec!["not taken back".to_owned(), units]);
+    }
+    for invoice in &plan.oversized {
+        table.row(vec![format!("left out: {invoice} has more than 1,000 lines"), String::new()]);
+    }
+    table
+}
+
+/// What a replay would do.
+pub fn of_plan(plan: &Plan, second: Sum) -> String {
+    let mut table = left_out(plan);
+    table.row(vec!["revenue by the plan".to_owned(), pounds(plan.revenue_minor())]);
+    table.row(vec!["revenue by the second reader".to_owned(), pounds(second.revenue_pence)]);
+    table.plain()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::error::{ApiError, Kind};
 
 pub const DEFAULT_PAGE: i64 = 50;
 pub const MAX_PAGE: i64 = 200;
-const MAX_CURSOR_CHARS: usize = 512;
+const MAX_CURSOR_CHARS: usize = 2_048;
 
 /// The paging parameters of a list. Texts, so that a wrong one is answered
 /// with its name.

@@ -67,7 +67,7 @@ pub async fn create(
         variants: Vec::new(),
     };
     take_over(&mut product, &draft);
-    write::insert_product(&mut tx, &product).await.map_err(|e| slug_race(e))?;
+    write::insert_product(&mut tx, &product).await.map_err(slug_race)?;
     write::set_categories(&mut tx, id, &draft).await?;
     let mut events = Vec::new();
     for (position, wanted) in draft.variants.iter().enumerate() {
@@ -98,22 +98,23 @@ pub async fn change(
     let mut tx = app.ctx.pool.begin().await?;
     let mut product = locked(&mut tx, id, expected).await?;
     refuse_taken_skus(&mut tx, id, &draft).await?;
-    let pairs = matched(&product, &draft)?;
+    let retired = store::retired_variants(&mut tx, id).await?;
+    let pairs = matched(&product.variants, &retired, &draft)?;
     product.version += 1;
     product.updated_at = app.ctx.clock.now();
+    let gone: Vec<VariantId> =
+        product.variants.iter().map(|v| v.id).filter(|v| !pairs.values().any(|p| p == v)).collect();
     let before: HashMap<VariantId, StoredVariant> =
-        product.variants.drain(..).map(|v| (v.id, v)).collect();
+        product.variants.drain(..).chain(retired).map(|v| (v.id, v)).collect();
     take_over(&mut product, &draft);
     write::update_product(&mut tx, &product).await?;
     write::set_categories(&mut tx, id, &draft).await?;
-    let gone: Vec<VariantId> =
-        before.keys().filter(|v| !pairs.values().any(|kept| kept == *v)).copied().collect();
     write::retire_variants(&mut tx, &gone).await?;
     let mut events = Vec::new();
     for (position, wanted) in draft.variants.iter().enumerate() {
         let known = pairs.get(&position).and_then(|v| before.get(v));
         let variant = match known {
-            Some(known) => keep_variant(app, &mut tx, &product, known, wanted, position, caller).await?,
+            Some(known) => keep_variant(&mut tx, &product, known, wanted, position, caller).await?,
             None => add_variant(app, &mut tx, &product, wanted, position, caller).await?,
         };
         let old = known.map(|v| v.price);
@@ -167,9 +168,11 @@ fn take_over(product: &mut StoredProduct, draft: &Draft) {
     product.from_minor = draft.variants.iter().map(|v| v.price.minor).min().unwrap_or(0);
 }
 
-/// Which wanted variant is which existing one: by id, else by sku.
+/// Which wanted variant is which existing one: by id, else by sku. A sku that was
+/// taken out earlier comes back as the variant it was.
 fn matched(
-    product: &StoredProduct,
+    live: &[StoredVariant],
+    retired: &[StoredVariant],
     draft: &Draft,
 ) -> Result<HashMap<usize, VariantId>, ApiError> {
     let mut checks = Checks::new();
@@ -177,8 +180,8 @@ fn matched(
     for (i, wanted) in draft.variants.iter().enumerate() {
         let at = |name: &str| format!("variants[{i}].{name}");
         let known = match wanted.id {
-            Some(id) => product.variants.iter().find(|v| v.id == id),
-            None => product.variants.iter().find(|v| v.sku == wanted.sku),
+            Some(id) => live.iter().find(|v| v.id == id),
+            None => live.iter().chain(retired).find(|v| v.sku == wanted.sku),
         };
         let Some(known) = known else {
             if wanted.id.is_some() {
@@ -231,29 +234,22 @@ async fn add_variant(
     position: usize,
     caller: &Principal,
 ) -> Result<StoredVariant, ApiError> {
-    // A sku that was taken out of this product earlier comes back as it was.
-    let owners = write::owners_of_skus(tx, std::slice::from_ref(&wanted.sku)).await?;
-    let returning = owners.into_iter().map(|(_, id, _)| id).next();
     let variant = StoredVariant {
-        id: returning.unwrap_or_else(|| app.ctx.ids.next()),
+        id: app.ctx.ids.next(),
         sku: wanted.sku.clone(),
         title: wanted.title.clone(),
         price: wanted.price,
         options: wanted.options.clone(),
-        opening_stock: if returning.is_some() { None } else { Some(wanted.stock.unwrap_or(0)) },
+        opening_stock: Some(wanted.stock.unwrap_or(0)),
         available: 0,
     };
-    match returning {
-        Some(id) => write::update_variant(tx, id, wanted, position).await?,
-        None => write::insert_variant(tx, product.id, &variant, position).await.map_err(sku_race)?,
-    }
+    write::insert_variant(tx, product.id, &variant, position).await.map_err(sku_race)?;
     let (by, now) = (caller.actor(), product.updated_at);
     write::record_price(tx, variant.id, wanted, &by, product.version, now).await?;
     Ok(variant)
 }
 
 async fn keep_variant(
-    app: &App,
     tx: &mut PgConnection,
     product: &StoredProduct,
     known: &StoredVariant,
@@ -263,10 +259,11 @@ async fn keep_variant(
 ) -> Result<StoredVariant, ApiError> {
     write::update_variant(tx, known.id, wanted, position).await?;
     if known.price != wanted.price {
-        let (by, now) = (caller.actor(), app.ctx.clock.now());
+        let (by, now) = (caller.actor(), product.updated_at);
         write::record_price(tx, known.id, wanted, &by, product.version, now).await?;
     }
     Ok(StoredVariant {
+        sku: wanted.sku.clone(),
         title: wanted.title.clone(),
         price: wanted.price,
         options: wanted.options.clone(),
@@ -285,10 +282,12 @@ async fn free_slug(tx: &mut PgConnection, title: &str, id: ProductId) -> Result<
         return Ok(base);
     }
     let free = (2..=taken.len() + 2).map(|n| format!("{base}-{n}")).find(|s| !taken.contains(s));
-    Ok(free.unwrap_or_else(|| format!("{base}-{id}")))
+    let known_all = taken.len() < write::MOST_SLUGS;
+    Ok(free.filter(|_| known_all).unwrap_or_else(|| format!("{base}-{id}")))
 }
 
-/// Somebody took the slug between our look and our write: try again.
+/// A product of another name came to the same slug between our look and our
+/// write: try again.
 fn slug_race(error: sqlx::Error) -> ApiError {
     conflict(error, "catalog.slug_taken", "Another product took this name just now; send it again.")
 }
@@ -372,16 +371,34 @@ async fn open_one(
     variant: VariantId,
     sku: &Sku,
     qty: i64,
-) -> anyhow::Result<()> {
+) -> Result<(), NotOpened> {
     let request = OpenStockRequest {
         variant_id: variant.to_string(),
         sku: sku.to_string(),
         qty,
         product_id: product.to_string(),
     };
-    app.stock.open_stock(request).await?;
-    write::clear_opening(&app.ctx.pool, variant).await?;
-    Ok(())
+    app.stock.open_stock(request).await.map_err(NotOpened::Inventory)?;
+    write::clear_opening(&app.ctx.pool, variant).await.map_err(NotOpened::Store)
+}
+
+/// Why opening stock is still pending.
+#[derive(Debug, thiserror::Error)]
+enum NotOpened {
+    #[error("inventory: {0}")]
+    Inventory(tonic::Status),
+    #[error("noting it: {0}")]
+    Store(sqlx::Error),
+}
+
+impl NotOpened {
+    /// Whether the next variant would fare the same.
+    fn is_away(&self) -> bool {
+        match self {
+            NotOpened::Inventory(status) => platform::grpc::is_away(status),
+            NotOpened::Store(_) => true,
+        }
+    }
 }
 
 /// Offers again, for ever, what inventory has not acknowledged.
@@ -399,7 +416,9 @@ pub async fn open_pending_stock(app: App) -> anyhow::Result<()> {
         for (product, variant, sku, qty) in pending {
             if let Err(error) = open_one(&app, product, variant, &sku, qty).await {
                 tracing::warn!(%error, %sku, "opening stock is still pending");
-                break;
+                if error.is_away() {
+                    break;
+                }
             }
         }
     }

@@ -123,6 +123,8 @@ fn variant(i: usize, input: &VariantInput, checks: &mut Checks) -> Option<DraftV
     for (name, value) in &input.options {
         let right = (1..=50).contains(&name.chars().count()) && value.chars().count() <= 100;
         checks.ensure(right, &at("options"), "too_long", "names to 50, values to 100 characters");
+        let plain = !name.chars().chain(value.chars()).any(char::is_control);
+        checks.ensure(plain, &at("options"), "characters", "hold control characters");
     }
     let (id, stock, options) = (input.id, input.stock, input.options.clone());
     Some(DraftVariant { id, sku: sku?, title, price: price?, stock, options })
@@ -131,9 +133,9 @@ fn variant(i: usize, input: &VariantInput, checks: &mut Checks) -> Option<DraftV
 /// Lower-case letters and digits with single hyphens between, at most 80.
 pub fn slug_of(text: &str) -> String {
     let mut slug = String::new();
-    for c in text.chars().flat_map(plain) {
+    for c in text.chars().flat_map(char::to_lowercase).flat_map(plain) {
         if c.is_ascii_alphanumeric() {
-            slug.push(c.to_ascii_lowercase());
+            slug.push(c);
         } else if !slug.ends_with('-') && !slug.is_empty() {
             slug.push('-');
         }
@@ -144,12 +146,12 @@ pub fn slug_of(text: &str) -> String {
     slug.trim_end_matches('-').to_owned()
 }
 
-/// Common letters with marks, without them.
+/// Common lower-case letters with marks, without them.
 fn plain(c: char) -> Vec<char> {
     let text = match c {
-        'ä' | 'Ä' => "ae",
-        'ö' | 'Ö' => "oe",
-        'ü' | 'Ü' => "ue",
+        'ä' => "ae",
+        'ö' => "oe",
+        'ü' => "ue",
         'ß' => "ss",
         'à' | 'á' | 'â' | 'ã' | 'å' => "a",
         'ç' => "c",

@@ -89,8 +89,12 @@ fn filter(caller: Option<&Principal>, query: &ProductList) -> Result<Filter, Api
         Some("true") => true,
         Some(_) => return Err(bad("available must be true or false.")),
     };
+    let category = query.category.clone().filter(|c| !c.is_empty());
+    if category.as_ref().is_some_and(|c| c.contains('\0')) {
+        return Err(bad("category cannot be the slug of one."));
+    }
     Ok(Filter {
-        category: query.category.clone().filter(|c| !c.is_empty() && !c.contains('\0')),
+        category,
         text: text.map(str::to_owned),
         min_minor: price(query.min_price.as_deref(), "minPrice")?,
         max_minor: price(query.max_price.as_deref(), "maxPrice")?,
@@ -118,6 +122,9 @@ pub async fn product(
     caller: Option<&Principal>,
     named: &str,
 ) -> Result<StoredProduct, ApiError> {
+    if named.contains('\0') {
+        return Err(ApiError::not_found("catalog.no_such_product"));
+    }
     let product = store::find_product(&app.ctx.pool, &Named::parse(named)).await?;
     let staff = caller.is_some_and(|c| c.has_role(Role::Merchant) || c.is_service());
     product
@@ -159,6 +166,9 @@ fn as_message(sold: SoldVariant) -> Variant {
 pub async fn categories(app: &App, page: &Paging) -> Result<Page<Category>, ApiError> {
     let limit = page.limit()?;
     let after = page.position::<String>()?;
+    if after.as_ref().is_some_and(|slug| slug.contains('\0')) {
+        return Err(bad("after is not a cursor of this list."));
+    }
     let found = list::categories(&app.ctx.pool, after, limit).await?;
     Ok(paging::page(found, limit, |c| c.slug.clone()))
 }

@@ -164,17 +164,7 @@ pub async fn load_variants(
     products: &mut [StoredProduct],
 ) -> sqlx::Result<()> {
     let ids: Vec<ProductId> = products.iter().map(|p| p.id).collect();
-    let rows = sqlx::query(
-        "SELECT v.product_id, v.id, v.sku, v.title, v.price_minor, v.currency, v.options,
-                v.opening_stock,
-                coalesce((SELECT sum(s.available)::bigint FROM variant_stock s
-                          WHERE s.sku_key = v.sku_key), 0) AS available
-         FROM variants v WHERE v.product_id = ANY($1) AND NOT v.retired
-         ORDER BY v.product_id, v.position, v.id",
-    )
-    .bind(&ids)
-    .fetch_all(connection)
-    .await?;
+    let rows = variant_rows(connection, &ids, false).await?;
     let mut by_product: BTreeMap<ProductId, Vec<StoredVariant>> = BTreeMap::new();
     for row in &rows {
         let variants = by_product.entry(row.get("product_id")).or_default();
@@ -184,6 +174,34 @@ pub async fn load_variants(
         product.variants = by_product.remove(&product.id).unwrap_or_default();
     }
     Ok(())
+}
+
+/// The variants that were taken out of a product.
+pub async fn retired_variants(
+    connection: &mut PgConnection,
+    product: ProductId,
+) -> sqlx::Result<Vec<StoredVariant>> {
+    let rows = variant_rows(connection, &[product], true).await?;
+    Ok(rows.iter().map(StoredVariant::from_row).collect())
+}
+
+async fn variant_rows(
+    connection: &mut PgConnection,
+    products: &[ProductId],
+    retired: bool,
+) -> sqlx::Result<Vec<PgRow>> {
+    sqlx::query(
+        "SELECT v.product_id, v.id, v.sku, v.title, v.price_minor, v.currency, v.options,
+                v.opening_stock,
+                coalesce((SELECT sum(s.available)::bigint FROM variant_stock s
+                          WHERE s.sku_key = v.sku_key), 0) AS available
+         FROM variants v WHERE v.product_id = ANY($1) AND v.retired = $2
+         ORDER BY v.product_id, v.position, v.id",
+    )
+    .bind(products)
+    .bind(retired)
+    .fetch_all(connection)
+    .await
 }
 
 /// A variant with what others need to know of its product.

@@ -37,14 +37,24 @@ pub struct Filter {
 }
 
 impl Sort {
-    /// Expression, its SQL type, direction.
-    fn parts(self) -> (&'static str, &'static str, &'static str) {
+    /// Expression and direction.
+    fn parts(self) -> (&'static str, &'static str) {
         match self {
-            Sort::Newest => ("p.created_at", "timestamptz", "DESC"),
-            Sort::PriceUp => ("p.from_minor", "bigint", "ASC"),
-            Sort::PriceDown => ("p.from_minor", "bigint", "DESC"),
-            Sort::Title => ("lower(p.title)", "text", "ASC"),
+            Sort::Newest => ("p.created_at", "DESC"),
+            Sort::PriceUp => ("p.from_minor", "ASC"),
+            Sort::PriceDown => ("p.from_minor", "DESC"),
+            Sort::Title => ("lower(p.title)", "ASC"),
         }
+    }
+
+    /// The key of a cursor as this order compares it.
+    fn push_key(self, query: &mut QueryBuilder<Postgres>, key: String) {
+        match self {
+            Sort::Newest => query.push_bind(key.parse::<Timestamp>().ok()),
+            Sort::PriceUp | Sort::PriceDown => query.push_bind(key.parse::<i64>().ok()),
+            // Lower case is what the database says it is.
+            Sort::Title => query.push("lower(").push_bind(key).push("::text)"),
+        };
     }
 
     /// The sort key of a product, as a cursor carries it.
@@ -52,7 +62,7 @@ impl Sort {
         match self {
             Sort::Newest => product.created_at.to_string(),
             Sort::PriceUp | Sort::PriceDown => product.from_minor.to_string(),
-            Sort::Title => product.title.to_lowercase(),
+            Sort::Title => product.title.clone(),
         }
     }
 
@@ -74,7 +84,7 @@ pub async fn products(
     after: Option<Position>,
     limit: i64,
 ) -> sqlx::Result<Vec<StoredProduct>> {
-    let (key, key_type, direction) = sort.parts();
+    let (key, direction) = sort.parts();
     let mut query = QueryBuilder::<Postgres>::new(format!(
         "SELECT {PRODUCT_COLUMNS} FROM products p WHERE true"
     ));
@@ -82,8 +92,8 @@ pub async fn products(
     if let Some(after) = after {
         let beyond = if direction == "DESC" { "<" } else { ">" };
         query.push(format!(" AND ({key}, p.id) {beyond} ("));
-        query.push_bind(after.key).push(format!("::text::{key_type}, "));
-        query.push_bind(after.id).push(")");
+        sort.push_key(&mut query, after.key);
+        query.push(", ").push_bind(after.id).push(")");
     }
     query.push(format!(" ORDER BY {key} {direction}, p.id {direction} LIMIT "));
     query.push_bind(limit + 1);

@@ -7,18 +7,27 @@ use sqlx::{PgConnection, PgPool, Row};
 use super::{StoredProduct, StoredVariant};
 use crate::domain::{Draft, DraftVariant};
 
-/// The slugs that begin like `slug` and are taken by other products.
+/// More slugs of one beginning than these are not looked at.
+pub const MOST_SLUGS: usize = 1_000;
+
+/// The slugs that begin like `slug` and are taken by other products. Until this
+/// transaction ends, others who ask for the same slug wait.
 pub async fn taken_slugs(
     tx: &mut PgConnection,
     slug: &str,
     except: ProductId,
 ) -> sqlx::Result<Vec<String>> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(slug)
+        .execute(&mut *tx)
+        .await?;
     sqlx::query_scalar(
-        "SELECT slug FROM products WHERE (slug = $1 OR slug LIKE $2) AND id <> $3 LIMIT 1000",
+        "SELECT slug FROM products WHERE (slug = $1 OR slug LIKE $2) AND id <> $3 LIMIT $4",
     )
     .bind(slug)
     .bind(format!("{slug}-%"))
     .bind(except)
+    .bind(MOST_SLUGS as i64)
     .fetch_all(tx)
     .await
 }

@@ -25,14 +25,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use settings::ShopArgs;
+use settings::Flags;
 
 /// Proofs, replays and benchmarks against a running shop.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {
     #[command(flatten)]
-    shop: ShopArgs,
+    shop: Flags,
     #[command(subcommand)]
     command: Command,
 }
@@ -82,9 +82,10 @@ fn main() -> ExitCode {
 
 /// Whether the promise held.
 async fn run(cli: Cli) -> anyhow::Result<bool> {
+    let shop = cli.shop.resolve();
     match cli.command {
-        Command::Prove(Promise::Oversell(args)) => oversell::run(&cli.shop, &args).await,
-        Command::Simulate(args) => simulate::run(&cli.shop, &args).await,
-        Command::Bench(Bench::Orders(args)) => bench::run(&cli.shop, &args).await,
+        Command::Prove(Promise::Oversell(args)) => oversell::run(&shop, &args).await,
+        Command::Simulate(args) => simulate::run(&shop, &args).await,
+        Command::Bench(Bench::Orders(args)) => bench::run(&shop, &args).await,
     }
 }

@@ -92,10 +92,11 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
     }
     let mut race = race::run(&scene, args).await?;
     println!(
-        "race over in {:.1} s, {:.0} answers/s; placing: {}",
+        "race over in {:.1} s, {:.0} answers/s\n  sold     {}\n  refused  {}",
         race.took.as_secs_f64(),
         args.buyers as f64 / race.took.as_secs_f64(),
-        race.latencies.percentiles()
+        race.selling.percentiles(),
+        race.refusing.percentiles()
     );
     count::come_to_rest(&scene, &mut race, Duration::from_secs(args.rest)).await?;
     if let Some(what) = args.sabotage {

@@ -31,7 +31,9 @@ pub struct Race {
     pub refused: u64,
     /// Answers that are neither, and how many.
     pub others: BTreeMap<String, u64>,
-    pub latencies: Latencies,
+    /// Of those who got a unit, and of those who did not.
+    pub selling: Latencies,
+    pub refusing: Latencies,
     pub took: Duration,
 }
 
@@ -43,7 +45,8 @@ impl Race {
     fn merge(&mut self, other: Race) {
         self.sales.extend(other.sales);
         self.refused += other.refused;
-        self.latencies.extend(&other.latencies);
+        self.selling.extend(&other.selling);
+        self.refusing.extend(&other.refusing);
         for (what, count) in other.others {
             *self.others.entry(what).or_default() += count;
         }
@@ -89,9 +92,10 @@ async fn buy(shop: &Shop, sku: &str, pay: bool, seen: &mut Race) -> anyhow::Resu
             return Ok(());
         }
     };
-    seen.latencies.add(sent.elapsed());
+    let took = sent.elapsed();
     match answer.status.as_u16() {
         201 | 202 => {
+            seen.selling.add(took);
             let order: Order = answer.json()?;
             let Some(token) = order.order_token else {
                 seen.other("an order without its token".to_owned());
@@ -104,7 +108,10 @@ async fn buy(shop: &Shop, sku: &str, pay: bool, seen: &mut Race) -> anyhow::Resu
             }
             seen.sales.push(sale);
         }
-        409 if answer.code() == "orders.stock_short" => seen.refused += 1,
+        409 if answer.code() == "orders.stock_short" => {
+            seen.refused += 1;
+            seen.refusing.add(took);
+        }
         _ => seen.other(answer.complaint()),
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Journeys through a whole shop.
 
+mod browser;
 mod buying;
 mod documents;
 mod grpc;

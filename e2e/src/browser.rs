@@ -78,7 +78,7 @@ impl Browser {
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage",
             // A click waits for no smooth scrolling.
-            "--force-prefers-reduced-motion", "--window-size=1280,900", &profile,
+            "--force-prefers-reduced-motion", "--hide-scrollbars", "--window-size=1280,900", &profile,
         ];
         let mut options = json!({"args": args});
         if self.scripts == Scripts::Off {

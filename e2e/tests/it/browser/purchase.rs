@@ -49,6 +49,7 @@ async fn an_order_changes_before_the_eyes_of_whoever_watches() -> anyhow::Result
     owner.post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok")).await?.expect(200);
     browser.see(CONFIRMED).await?;
     browser.until("the new contents", "document.querySelector('form[action$=\"/pay\"]') === null").await?;
+    browser.until("the decline to be forgotten", "document.querySelector('[role=alert]') === null").await?;
     assert_eq!(browser.evaluate("window.sameDocument").await?, true, "the page was loaded anew");
     browser.look("order-live").await?;
     browser.close().await

@@ -12,6 +12,8 @@ use web_sys::{Document, DomParser, Element, HtmlElement, Response, SupportedType
 /// The part of the page that the server draws anew.
 const CONTENT: &str = ".order .with-aside";
 const LIVE: &str = "order-live";
+/// The message that the page was opened with.
+const SAID: &str = "main > .flash";
 
 /// The order as the server drew it.
 pub struct Order {
@@ -73,6 +75,10 @@ pub async fn refresh(order: &OrderId) {
     let present = document().and_then(|page| page.query_selector(CONTENT).ok().flatten());
     if let (Some(fresh), Some(present)) = (fresh, present) {
         let _ = present.replace_with_with_node_1(&fresh);
+        // What was said about the state before no longer holds.
+        if let Some(said) = document().and_then(|page| page.query_selector(SAID).ok().flatten()) {
+            said.remove();
+        }
     }
 }
 

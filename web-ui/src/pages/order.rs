@@ -36,6 +36,15 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Response {
     render(&visit, &id, StatusCode::OK, Retry::default()).await
 }
 
+/// A refused form stands at its own address; asking for that again, as a reload
+/// does, leads to the order.
+pub async fn back(visit: Visit, Path(id): Path<String>) -> Response {
+    match id.parse::<OrderId>() {
+        Ok(order) => see_other(&format!("/orders/{order}")),
+        Err(_) => errors::order_not_found(&visit).await,
+    }
+}
+
 /// POST /orders/{id}/pay: one form instance is one payment attempt.
 pub async fn pay(Path(id): Path<String>, posted: Posted) -> Response {
     let Posted { visit, typed } = posted;

@@ -158,6 +158,7 @@ async fn the_island_is_told_the_status_and_the_token_of_an_order_that_this_brows
     let token = browser.get(&format!("{path}/live-token")).await;
     assert_eq!(token.headers["cache-control"], "no-store");
     assert_eq!(token.body, r#"{"token":"order.token"}"#);
+    assert_eq!(browser.get(&format!("{path}/pay")).await.location(), path, "a form loaded again");
     let wrong = browser.get("/orders/not-an-id/live-token").await;
     assert_eq!(wrong.status, StatusCode::NOT_FOUND);
 }

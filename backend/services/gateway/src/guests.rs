@@ -21,8 +21,9 @@ const RENEW_BELOW: u64 = 2;
 /// Puts a verified token on the request: the caller's own, the guest's from the
 /// cookie, or a new guest's. A wrong token of the caller is refused here.
 pub async fn identify(State(deps): State<Deps>, mut request: Request, next: Next) -> Response {
+    // A text that cannot be read is a wrong token, not none.
     let given = request.headers().get(header::AUTHORIZATION);
-    if let Some(value) = given.and_then(|v| v.to_str().ok()).map(str::to_owned) {
+    if let Some(value) = given.map(|v| v.to_str().unwrap_or_default().to_owned()) {
         return match deps.inner.verifier.principal(&value).await {
             Ok(principal) => {
                 request.extensions_mut().insert(principal);

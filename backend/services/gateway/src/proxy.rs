@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, Version, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -70,6 +70,7 @@ impl Upstreams {
     async fn forward(&self, mut request: Request, base: &str) -> anyhow::Result<Response> {
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
         *request.uri_mut() = format!("{}{path}", base.trim_end_matches('/')).parse::<Uri>()?;
+        *request.version_mut() = Version::HTTP_11;
         let upgrading = request.headers().contains_key(header::UPGRADE);
         let ours = upgrading.then(|| hyper::upgrade::on(&mut request));
         if !upgrading {
@@ -110,9 +111,16 @@ impl Upstreams {
     }
 }
 
-/// Headers that belong to one connection only (RFC 9110, 7.6.1).
+/// Headers that belong to one connection only (RFC 9110, 7.6.1), the ones that
+/// `Connection` names among them.
 fn drop_hop_headers(headers: &mut HeaderMap) {
-    for name in ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"] {
+    const HOP: [&str; 7] = [
+        "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    ];
+    let listed = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
+    let named: Vec<String> =
+        listed.flat_map(|v| v.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
+    for name in HOP.into_iter().chain(named.iter().map(String::as_str)) {
         headers.remove(name);
     }
 }

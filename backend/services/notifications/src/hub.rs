@@ -29,7 +29,9 @@ impl Hub {
         let mut waiting = self.lock();
         let list = waiting.entry(target.to_owned()).or_default();
         list.retain(|w| w.strong_count() > 0);
-        list.push(Arc::downgrade(wake));
+        if !list.iter().any(|w| std::ptr::eq(w.as_ptr(), Arc::as_ptr(wake))) {
+            list.push(Arc::downgrade(wake));
+        }
     }
 
     fn wake(&self, target: &str) {

@@ -286,7 +286,7 @@ impl Conversation {
         let pool = self.app.ctx.pool.clone();
         let (oldest, last) = store::range(&pool, target).await.map_err(ApiError::from)?;
         if let Some(after) = after {
-            if (after >= oldest - 1 && after <= last && after >= 0) || (after == 0 && last == 0) {
+            if (oldest - 1..=last).contains(&after) {
                 return Ok(after);
             }
             self.send(&ServerMessage::Reset).await?;

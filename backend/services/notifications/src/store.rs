@@ -154,11 +154,16 @@ pub async fn snapshot(pool: &PgPool, target: &str, limit: i64) -> sqlx::Result<V
     Ok(rows.iter().rev().map(Message::from_row).collect())
 }
 
-/// The numbers that a target still keeps: oldest kept and last ever given.
+/// The numbers that a target still keeps: oldest kept (the next to be given when
+/// none is) and last ever given.
 pub async fn range(pool: &PgPool, target: &str) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query(
-        "SELECT coalesce((SELECT last_seq FROM live_targets WHERE target = $1), 0) AS last,
-                coalesce((SELECT min(seq) FROM live_messages WHERE target = $1), 0) AS oldest",
+        "WITH given AS (
+             SELECT coalesce((SELECT last_seq FROM live_targets WHERE target = $1), 0) AS last
+         )
+         SELECT last, coalesce((SELECT min(seq) FROM live_messages WHERE target = $1), last + 1)
+                      AS oldest
+         FROM given",
     )
     .bind(target)
     .fetch_one(pool)
@@ -170,7 +175,7 @@ pub async fn range(pool: &PgPool, target: &str) -> sqlx::Result<(i64, i64)> {
 pub async fn prune(pool: &PgPool, before: Timestamp, limit: i64) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "DELETE FROM live_messages WHERE (target, seq) IN
-           (SELECT target, seq FROM live_messages WHERE at < $1 LIMIT $2)",
+           (SELECT target, seq FROM live_messages WHERE at < $1 ORDER BY at, seq LIMIT $2)",
     )
     .bind(before)
     .bind(limit)

@@ -80,6 +80,7 @@ pub fn consumer(broker: &Broker, group: &str, fetch_wait: Duration) -> ClientCon
         .set("partition.assignment.strategy", "roundrobin")
         .set("fetch.wait.max.ms", fetch_wait.as_millis().max(1).to_string())
         .set("fetch.error.backoff.ms", "100")
+        .set("fetch.queue.backoff.ms", "20")
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "16384")
         .set("topic.metadata.refresh.interval.ms", "30000")

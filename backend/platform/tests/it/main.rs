@@ -1,6 +1,9 @@
 //! Tests of the ground against real PostgreSQL and a real Kafka client.
 
 mod bench;
+mod burst;
+mod cluster;
+mod engines;
 mod health;
 mod idempotency;
 mod kafka;

@@ -80,7 +80,7 @@ pub fn scribe<F>(name: &'static str, fails: F) -> Consumer
 where
     F: Fn(&NoteWritten) -> Result<(), HandleError> + Send + Sync + 'static,
 {
-    Consumer::new(name, Duration::from_millis(20)).on(Arc::new(Scribe { fails }))
+    Consumer::new(name, Duration::from_millis(50)).on(Arc::new(Scribe { fails }))
 }
 
 /// The numbers written down for `book`, in the order of writing.

@@ -16,10 +16,10 @@ use super::{Shared, live};
 
 const CHUNK: usize = 32;
 /// With more than this waiting, the partition is not fetched any further.
-const HIGH: usize = 256;
-const LOW: usize = 64;
+const HIGH: usize = 1024;
+const LOW: usize = 256;
 /// Beyond [`HIGH`]: what was on its way when fetching stopped.
-const CAPACITY: usize = 1024;
+const CAPACITY: usize = 4096;
 
 /// A message, and its offset in the partition it was read from, which differs
 /// from its own coordinates when it was sent back.

@@ -44,7 +44,13 @@ fn described(violation: &Value) -> String {
         .take(5)
         .map(|node| format!("  {} – {}", node["html"], node["failureSummary"]))
         .collect();
-    format!("{} ({}): {}\n{}", violation["id"], violation["impact"], violation["help"], where_.join("\n"))
+    format!(
+        "{} ({}): {}\n{}",
+        violation["id"],
+        violation["impact"],
+        violation["help"],
+        where_.join("\n")
+    )
 }
 
 async fn source() -> anyhow::Result<String> {
@@ -76,7 +82,11 @@ async fn fetch(tools: &Path) -> anyhow::Result<()> {
 async fn run(folder: &Path, program: &str, args: &[&str]) -> anyhow::Result<()> {
     let output = Command::new(program).args(args).current_dir(folder).output().await;
     let output = output.with_context(|| format!("{program} does not start"))?;
-    ensure!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{program} {args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 

@@ -74,11 +74,20 @@ impl Browser {
     fn capabilities(&self) -> Value {
         let profile = format!("--user-data-dir={}", self.profile.path().display());
         let args = [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--disable-dev-shm-usage",
             // A click waits for no smooth scrolling.
-            "--force-prefers-reduced-motion", "--hide-scrollbars", "--window-size=1280,900", &profile,
+            "--force-prefers-reduced-motion",
+            "--hide-scrollbars",
+            "--window-size=1280,900",
+            &profile,
         ];
         let mut options = json!({"args": args});
         if self.scripts == Scripts::Off {
@@ -124,7 +133,8 @@ impl Browser {
     /// # Errors
     /// The expression throws.
     pub async fn evaluate(&self, expression: &str) -> anyhow::Result<Value> {
-        self.post("/execute/sync", json!({"script": format!("return {expression}"), "args": []})).await
+        self.post("/execute/sync", json!({"script": format!("return {expression}"), "args": []}))
+            .await
     }
 
     /// The value to which a promise settles.
@@ -202,7 +212,8 @@ impl Browser {
 
     /// What a field holds.
     pub async fn value(&self, css: &str) -> anyhow::Result<String> {
-        let value = self.evaluate(&format!("document.querySelector({}).value", Value::from(css))).await?;
+        let value =
+            self.evaluate(&format!("document.querySelector({}).value", Value::from(css))).await?;
         Ok(value.as_str().unwrap_or_default().to_owned())
     }
 

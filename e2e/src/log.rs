@@ -47,7 +47,8 @@ pub fn read(
 
 fn record(message: &impl Message) -> Record {
     use rdkafka::message::Headers;
-    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let text =
+        |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         headers.iter().map(|h| (h.key.to_owned(), text(h.value))).collect()
     });

@@ -18,7 +18,10 @@ fn services(text: &str) -> Vec<(String, Value)> {
     compose.apply_merge().expect("merge keys");
     compose.apply_merge().expect("merge keys");
     let services = compose["services"].as_mapping().expect("services");
-    services.iter().map(|(name, service)| (name.as_str().expect("a name").to_owned(), service.clone())).collect()
+    services
+        .iter()
+        .map(|(name, service)| (name.as_str().expect("a name").to_owned(), service.clone()))
+        .collect()
 }
 
 fn words(value: &Value) -> Vec<&str> {
@@ -41,7 +44,9 @@ fn faults(text: &str) -> Vec<String> {
         if !runs_once && service["healthcheck"]["test"].is_null() {
             faults.push(format!("{name}: no healthcheck"));
         }
-        if service["privileged"].as_bool() == Some(true) || service["network_mode"].as_str() == Some("host") {
+        if service["privileged"].as_bool() == Some(true)
+            || service["network_mode"].as_str() == Some("host")
+        {
             faults.push(format!("{name}: privileged, or in the host's network"));
         }
         if !words(&service["security_opt"]).contains(&"no-new-privileges:true") {
@@ -50,7 +55,8 @@ fn faults(text: &str) -> Vec<String> {
         for port in words(&service["ports"]).iter().filter(|port| !port.starts_with("127.0.0.1:")) {
             faults.push(format!("{name}: port {port} is open to the network"));
         }
-        for mount in words(&service["volumes"]).iter().filter(|mount| mount.contains("docker.sock")) {
+        for mount in words(&service["volumes"]).iter().filter(|mount| mount.contains("docker.sock"))
+        {
             faults.push(format!("{name}: mounts {mount}"));
         }
         let needs = service["depends_on"].as_mapping().into_iter().flatten();
@@ -120,11 +126,15 @@ fn images_are_pinned_unprivileged_and_of_the_pinned_toolchain_and_broker() {
     }
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain.split('"').nth(1).expect("a channel");
-    assert!(dockerfile.contains(&format!("FROM rust:{channel}-")), "another toolchain than {channel}");
+    assert!(
+        dockerfile.contains(&format!("FROM rust:{channel}-")),
+        "another toolchain than {channel}"
+    );
 
     let engines = read("backend/engines/engines.toml");
     let broker = engines.split("[broker]").nth(1).expect("a broker");
-    let version = broker.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
+    let version =
+        broker.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
     assert!(
         dockerfile.contains(&format!("--version {} ", version.trim_matches('"'))),
         "another broker than {version}"

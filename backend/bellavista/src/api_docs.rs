@@ -61,8 +61,11 @@ fn page(document: &OpenApi) -> String {
             let mut answer_list = String::new();
             for (status, answer) in answers {
                 let text = answer["description"].as_str().unwrap_or("");
-                answer_list
-                    .push_str(&format!("<li><code>{}</code> {}</li>", escape(status), escape(text)));
+                answer_list.push_str(&format!(
+                    "<li><code>{}</code> {}</li>",
+                    escape(status),
+                    escape(text)
+                ));
             }
             rows.push_str(&format!(
                 "<section><h2><b>{}</b> <code>{}</code></h2><p>{}</p><ul>{answer_list}</ul></section>",

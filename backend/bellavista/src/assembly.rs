@@ -178,7 +178,12 @@ pub fn gateway(a: &mut Assembly) -> anyhow::Result<()> {
     } else {
         api_docs::checked_in()?
     };
-    let deps = gateway::Deps::new(a.config.clone(), a.lifecycle.clone(), local, api_docs::router(&document)?)?;
+    let deps = gateway::Deps::new(
+        a.config.clone(),
+        a.lifecycle.clone(),
+        local,
+        api_docs::router(&document)?,
+    )?;
     let api = gateway::api(deps.clone());
     let pages = storefront::router(api.clone(), &a.config)?;
     let address = ground.http.socket();
@@ -189,9 +194,8 @@ pub fn gateway(a: &mut Assembly) -> anyhow::Result<()> {
 /// A service's complete router, as the gateway or its own port serves it.
 pub fn mounted(service: &Service) -> (axum::Router, OpenApi) {
     let (routes, document) = service.rest.clone().split_for_parts();
-    let router = axum::Router::new()
-        .nest(platform::http::REST_PREFIX, routes)
-        .merge(service.root.clone());
+    let router =
+        axum::Router::new().nest(platform::http::REST_PREFIX, routes).merge(service.root.clone());
     let router = platform::http::finish(router, service.name, service.ctx.verifier.clone());
     (router, document)
 }

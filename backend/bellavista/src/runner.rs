@@ -117,8 +117,11 @@ async fn start_services(
         let relay = platform::outbox::relay::Relay::new(ctx.clone(), &config.ground.broker)?;
         lifecycle.spawn(format!("{} relay", ctx.service), relay.run());
         if let Some(consumer) = service.consumer {
-            let runner =
-                platform::consumer::runner::Runner::new(ctx.clone(), consumer, &config.ground.broker)?;
+            let runner = platform::consumer::runner::Runner::new(
+                ctx.clone(),
+                consumer,
+                &config.ground.broker,
+            )?;
             health.consumer(ctx.service, runner.health());
             lifecycle.spawn(format!("{} consumer", ctx.service), runner.run());
         }

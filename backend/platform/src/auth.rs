@@ -175,16 +175,20 @@ impl Verifier {
         let principal = Principal::from_claims(&claims).ok_or_else(invalid_token)?;
         let matching = match &claims.grant {
             None => scheme.eq_ignore_ascii_case("bearer"),
-            Some(grant) => grant
-                .split_once(':')
-                .is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(scheme)),
+            Some(grant) => {
+                grant.split_once(':').is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(scheme))
+            }
         };
         if matching { Ok(principal) } else { Err(invalid_token()) }
     }
 }
 
 pub fn invalid_token() -> ApiError {
-    ApiError::new(Kind::Unauthenticated, "auth.invalid_token", "The token is missing, wrong or ended.")
+    ApiError::new(
+        Kind::Unauthenticated,
+        "auth.invalid_token",
+        "The token is missing, wrong or ended.",
+    )
 }
 
 #[cfg(test)]
@@ -206,7 +210,12 @@ mod tests {
         let clock = clock();
         let (issuer, verifier) = house(&clock);
         let token = issuer
-            .token("guest:0199aaaa-0000-7000-8000-000000000001", clock.now(), Duration::from_secs(60), |_| ())
+            .token(
+                "guest:0199aaaa-0000-7000-8000-000000000001",
+                clock.now(),
+                Duration::from_secs(60),
+                |_| (),
+            )
             .unwrap();
         assert!(verifier.verify(&token).await.is_ok());
         clock.advance(Duration::from_secs(60));
@@ -232,7 +241,9 @@ mod tests {
         let token = issuer.grant("order", "42", clock.now(), Duration::from_secs(60)).unwrap();
         let again = issuer.grant("order", "42", clock.now(), Duration::from_secs(60)).unwrap();
         assert_eq!(token, again, "the same claims give the same token");
-        assert!(verifier.principal(&format!("Order {token}")).await.unwrap().holds_grant("order", "42"));
+        assert!(
+            verifier.principal(&format!("Order {token}")).await.unwrap().holds_grant("order", "42")
+        );
         assert!(verifier.principal(&format!("Bearer {token}")).await.is_err());
     }
 }

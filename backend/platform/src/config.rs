@@ -184,7 +184,13 @@ impl Config {
 
 fn environment() -> Env {
     // Settings of the start script and the tests share the prefix.
-    Env::prefixed("BV_").split("__").ignore(&["config", "engine_cache", "cache", "wasm_std", "test_cluster"])
+    Env::prefixed("BV_").split("__").ignore(&[
+        "config",
+        "engine_cache",
+        "cache",
+        "wasm_std",
+        "test_cluster",
+    ])
 }
 
 fn extract_ground(source: &Figment) -> Result<Ground, ConfigError> {

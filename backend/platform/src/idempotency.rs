@@ -220,10 +220,7 @@ pub async fn enter(pool: &PgPool, key: &IdempotencyKey) -> Result<Entered, ApiEr
 
 /// The answer that was remembered under `key`; 422 `idempotency.mismatch` when
 /// it belongs to another payload.
-pub async fn find(
-    tx: &mut PgConnection,
-    key: &IdempotencyKey,
-) -> Result<Option<Answer>, ApiError> {
+pub async fn find(tx: &mut PgConnection, key: &IdempotencyKey) -> Result<Option<Answer>, ApiError> {
     let row = sqlx::query(
         "SELECT fingerprint, status, content_type, body, location FROM idempotency_records WHERE scope = $1",
     )

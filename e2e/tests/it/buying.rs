@@ -15,7 +15,8 @@ async fn from_register_to_confirmed_and_the_events_tell_it_in_order() -> anyhow:
     let merchant = nobody.demo("merchant").await?;
     let sku = new_sku(&merchant, 10).await?;
     let email = format!("buyer-{}@example.org", fresh_key());
-    let person = json!({"email": email, "password": "a long password", "firstName": "Ada", "lastName": "L"});
+    let person =
+        json!({"email": email, "password": "a long password", "firstName": "Ada", "lastName": "L"});
     nobody.post("/api/v1/users/register", &person).await?.expect(201);
     let buyer = nobody.signed_in(&email, "a long password").await?;
 
@@ -28,16 +29,23 @@ async fn from_register_to_confirmed_and_the_events_tell_it_in_order() -> anyhow:
     let placed = buyer.post_once("/api/v1/orders", &fresh_key(), &order).await?.expect(201);
     assert!(placed.body.contains("\"totalAmount\":50.00"), "{}", placed.body);
     let placed = placed.json();
-    assert_eq!((&placed["status"], &placed["stage"]), (&json!("PENDING"), &json!("awaiting_payment")));
+    assert_eq!(
+        (&placed["status"], &placed["stage"]),
+        (&json!("PENDING"), &json!("awaiting_payment"))
+    );
     let id = placed["orderId"].as_str().unwrap().to_owned();
 
-    let paid = buyer.post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok")).await?;
+    let paid =
+        buyer.post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok")).await?;
     assert!(paid.expect(200).json()["paymentId"].is_string());
     buyer
         .eventually(&format!("/api/v1/orders/{id}/status"), |s| s["status"] == "CONFIRMED")
         .await?;
     let stock = merchant.get(&format!("/api/v1/inventory/{sku}/stock")).await?.expect(200).json();
-    assert_eq!((&stock["onHand"], &stock["allocated"], &stock["available"]), (&json!(10), &json!(2), &json!(8)));
+    assert_eq!(
+        (&stock["onHand"], &stock["allocated"], &stock["available"]),
+        (&json!(10), &json!(2), &json!(8))
+    );
 
     let key = id.clone();
     let broker = format!("127.0.0.1:{}", port + 12);
@@ -50,7 +58,9 @@ async fn from_register_to_confirmed_and_the_events_tell_it_in_order() -> anyhow:
     let ours: Vec<_> = records.iter().filter(|r| r.key == id).collect();
     let told: Vec<_> = ours
         .iter()
-        .map(|r| (r.value["eventType"].as_str().unwrap_or(""), r.value["aggregateVersion"].as_i64()))
+        .map(|r| {
+            (r.value["eventType"].as_str().unwrap_or(""), r.value["aggregateVersion"].as_i64())
+        })
         .collect();
     assert_eq!(
         told,
@@ -106,7 +116,11 @@ async fn an_unpaid_order_is_canceled_by_its_owner_only() -> anyhow::Result<()> {
     let nobody = Api::new(port);
     let merchant = nobody.demo("merchant").await?;
     let sku = new_sku(&merchant, 5).await?;
-    let placed = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 3)).await?.expect(201).json();
+    let placed = nobody
+        .post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 3))
+        .await?
+        .expect(201)
+        .json();
     let id = placed["orderId"].as_str().unwrap();
     let owner = nobody.order_token(placed["orderToken"].as_str().unwrap());
     let shopper = nobody.demo("shopper").await?;
@@ -123,7 +137,8 @@ async fn an_unpaid_order_is_canceled_by_its_owner_only() -> anyhow::Result<()> {
             s["held"] == 0 && s["available"] == 5
         })
         .await?;
-    let late = owner.post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok")).await?;
+    let late =
+        owner.post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok")).await?;
     late.expect(409);
     Ok(())
 }
@@ -133,7 +148,11 @@ async fn a_decline_leaves_the_order_to_be_paid_with_another_card() -> anyhow::Re
     let port = Shop::shared().await?;
     let nobody = Api::new(port);
     let sku = new_sku(&nobody.demo("merchant").await?, 5).await?;
-    let placed = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?.expect(201).json();
+    let placed = nobody
+        .post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1))
+        .await?
+        .expect(201)
+        .json();
     let pay = format!("/api/v1/orders/{}/pay", placed["orderId"].as_str().unwrap());
     let owner = nobody.order_token(placed["orderToken"].as_str().unwrap());
     let declined = owner.post_once(&pay, &fresh_key(), &card("tok_declined")).await?.expect(402);
@@ -148,15 +167,18 @@ async fn a_decline_leaves_the_order_to_be_paid_with_another_card() -> anyhow::Re
 async fn what_cannot_be_ordered_is_refused_with_every_reason() -> anyhow::Result<()> {
     let port = Shop::shared().await?;
     let nobody = Api::new(port);
-    let empty = nobody.post_once("/api/v1/orders", &fresh_key(), &json!({})).await?.expect(422).json();
-    let named: Vec<_> = empty["errors"].as_array().unwrap().iter().map(|e| e["field"].clone()).collect();
+    let empty =
+        nobody.post_once("/api/v1/orders", &fresh_key(), &json!({})).await?.expect(422).json();
+    let named: Vec<_> =
+        empty["errors"].as_array().unwrap().iter().map(|e| e["field"].clone()).collect();
     for field in ["lines", "email", "shippingAddress"] {
         assert!(named.contains(&Value::from(field)), "{field} not in {named:?}");
     }
     let unknown = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of("NO-SUCH", 1)).await?;
     assert_eq!(unknown.expect(422).code(), "orders.unknown_sku");
     let sku = new_sku(&nobody.demo("merchant").await?, 2).await?;
-    let short = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 3)).await?.expect(409);
+    let short =
+        nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 3)).await?.expect(409);
     assert_eq!(short.code(), "orders.stock_short");
     Ok(())
 }

@@ -54,7 +54,10 @@ async fn a_service_account_reserves_confirms_and_releases() -> anyhow::Result<()
     let refused = client.reserve_stock(reserve(2)).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated);
     let mine = format!("Bearer {token}").parse::<tonic::metadata::MetadataValue<_>>()?;
-    fn with<T>(message: T, mine: &tonic::metadata::MetadataValue<tonic::metadata::Ascii>) -> Request<T> {
+    fn with<T>(
+        message: T,
+        mine: &tonic::metadata::MetadataValue<tonic::metadata::Ascii>,
+    ) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", mine.clone());
         request

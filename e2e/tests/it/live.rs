@@ -14,7 +14,8 @@ type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 async fn open(port: u16, path: &str) -> anyhow::Result<Socket> {
-    let (socket, _) = tokio_tungstenite::connect_async(format!("ws://127.0.0.1:{port}{path}")).await?;
+    let (socket, _) =
+        tokio_tungstenite::connect_async(format!("ws://127.0.0.1:{port}{path}")).await?;
     Ok(socket)
 }
 
@@ -42,7 +43,11 @@ async fn a_guest_watches_an_order_become_confirmed_and_resumes() -> anyhow::Resu
     let port = Shop::shared().await?;
     let nobody = Api::new(port);
     let sku = new_sku(&nobody.demo("merchant").await?, 5).await?;
-    let placed = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?.expect(201).json();
+    let placed = nobody
+        .post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1))
+        .await?
+        .expect(201)
+        .json();
     let (id, token) = (placed["orderId"].as_str().unwrap(), placed["orderToken"].as_str().unwrap());
 
     let mut socket = open(port, "/ws/orders").await?;
@@ -51,7 +56,10 @@ async fn a_guest_watches_an_order_become_confirmed_and_resumes() -> anyhow::Resu
     let first = hear(&mut socket, &["order.status"]).await?;
     assert_eq!((&first["status"], &first["seq"]), (&json!("PENDING"), &json!(1)));
     let owner = nobody.order_token(token);
-    owner.post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok")).await?.expect(200);
+    owner
+        .post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok"))
+        .await?
+        .expect(200);
     let mut told = vec![];
     while told.last() != Some(&json!("CONFIRMED")) {
         told.push(hear(&mut socket, &["order.status"]).await?["status"].clone());
@@ -79,7 +87,11 @@ async fn strangers_hear_nothing_and_staff_hear_everything() -> anyhow::Result<()
     say(&mut staff, json!({"type": "subscribe", "channel": "admin"})).await?;
     hear(&mut staff, &["subscribed"]).await?;
 
-    let placed = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?.expect(201).json();
+    let placed = nobody
+        .post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1))
+        .await?
+        .expect(201)
+        .json();
     loop {
         let row = hear(&mut staff, &["order"]).await?;
         if row["orderId"] == placed["orderId"] {

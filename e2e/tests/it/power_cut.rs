@@ -58,17 +58,22 @@ async fn every_accepted_order_survives_a_power_cut_and_comes_to_rest() -> anyhow
     let merchant = nobody.demo("merchant").await?;
     for (id, token) in &orders {
         let owner = nobody.order_token(token);
-        owner.eventually(&format!("/api/v1/orders/{id}/status"), |s| s["status"] == "CONFIRMED").await?;
+        owner
+            .eventually(&format!("/api/v1/orders/{id}/status"), |s| s["status"] == "CONFIRMED")
+            .await?;
     }
-    let stock = merchant
-        .eventually(&format!("/api/v1/inventory/{sku}/stock"), |s| s["held"] == 0)
-        .await?;
+    let stock =
+        merchant.eventually(&format!("/api/v1/inventory/{sku}/stock"), |s| s["held"] == 0).await?;
     assert_eq!((&stock["onHand"], &stock["allocated"]), (&UNITS.into(), &UNITS.into()), "{stock}");
     let simulator = format!("http://127.0.0.1:{}/admin/ledger", port + 5);
     let ledger: Value = reqwest::get(simulator).await?.json().await?;
     for (id, _) in &orders {
         let text = ledger.to_string();
-        assert_eq!(text.matches(&format!("\"{id}\"")).count(), 1, "{id} was charged more than once");
+        assert_eq!(
+            text.matches(&format!("\"{id}\"")).count(),
+            1,
+            "{id} was charged more than once"
+        );
     }
     Ok(())
 }

@@ -70,7 +70,6 @@ fn refused(status: StatusCode) -> Response {
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (status, headers, body.to_string()).into_response()
 }

@@ -138,9 +138,15 @@ async fn with_a_script_only_browsers_without_scripts_reload() {
         .says("<noscript><meta http-equiv=\"refresh\" content=\"2\"")
         .says(&format!("src=\"{start}\""));
     let wasm = browser.get(&start.replace(".start.js", "_bg.wasm")).await;
-    assert_eq!((wasm.body.as_str(), &wasm.headers["content-type"]), ("wasm", &"application/wasm".parse().unwrap()));
+    assert_eq!(
+        (wasm.body.as_str(), &wasm.headers["content-type"]),
+        ("wasm", &"application/wasm".parse().unwrap())
+    );
     assert!(wasm.headers["cache-control"].to_str().unwrap().contains("immutable"));
-    for wrong in ["/assets/islands/0/island_checkout.js", &start.replace("island_checkout.start.js", "notes.txt")] {
+    for wrong in [
+        "/assets/islands/0/island_checkout.js",
+        &start.replace("island_checkout.start.js", "notes.txt"),
+    ] {
         assert_eq!(browser.get(wrong).await.status, StatusCode::NOT_FOUND, "{wrong}");
     }
 }

@@ -20,8 +20,10 @@ pub struct Args {
 
 /// Every document as (file name, text). Builds the services, calls nobody.
 pub fn documents(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let databases: HashMap<String, PgConnectOptions> =
-        targets::schemas().into_iter().map(|schema| (schema, PgConnectOptions::new_without_pgpass())).collect();
+    let databases: HashMap<String, PgConnectOptions> = targets::schemas()
+        .into_iter()
+        .map(|schema| (schema, PgConnectOptions::new_without_pgpass()))
+        .collect();
     let mut assembly = Assembly::new(config.clone(), Lifecycle::new(), databases);
     for target in targets::select("all")?.into_iter().filter(|t| t.name != "gateway") {
         (target.build)(&mut assembly).with_context(|| format!("building {}", target.name))?;

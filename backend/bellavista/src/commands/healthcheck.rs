@@ -12,7 +12,9 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let address = config.ground.internal.socket();
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await?;
         let mut answer = [0u8; 12];
         stream.read_exact(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)

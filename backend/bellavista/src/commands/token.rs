@@ -30,7 +30,8 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         "{}: no signing key yet; start the shop first",
         auth.signing_key_file.display()
     );
-    let issuer = Issuer::new(Arc::new(KeyRing::load_or_create(&auth.signing_key_file)?), &auth.issuer);
+    let issuer =
+        Issuer::new(Arc::new(KeyRing::load_or_create(&auth.signing_key_file)?), &auth.issuer);
     let token = issuer
         .service(&args.service, Clock::System.now(), Duration::from_secs(args.ttl))
         .map_err(|e| anyhow::anyhow!("{e:?}"))?;

@@ -87,10 +87,42 @@ pub struct Short {
     pub available: i64,
 }
 
-event!(StockAdjusted, "ecommerce.inventory.stock.adjusted.v1", STOCK, key = product_id, aggregate = |e| e.sku.key());
-event!(StockLow, "ecommerce.inventory.stock.low.v1", STOCK, key = product_id, aggregate = |e| e.sku.key());
+event!(
+    StockAdjusted,
+    "ecommerce.inventory.stock.adjusted.v1",
+    STOCK,
+    key = product_id,
+    aggregate = |e| e.sku.key()
+);
+event!(
+    StockLow,
+    "ecommerce.inventory.stock.low.v1",
+    STOCK,
+    key = product_id,
+    aggregate = |e| e.sku.key()
+);
 event!(ReservationHeld, "ecommerce.inventory.reservation.held.v1", RESERVATION, key = order_id);
-event!(ReservationConfirmed, "ecommerce.inventory.reservation.confirmed.v1", RESERVATION, key = order_id);
-event!(ReservationReleased, "ecommerce.inventory.reservation.released.v1", RESERVATION, key = order_id);
-event!(ReservationExpired, "ecommerce.inventory.reservation.expired.v1", RESERVATION, key = order_id);
-event!(ReservationInsufficient, "ecommerce.inventory.reservation.insufficient.v1", RESERVATION, key = order_id);
+event!(
+    ReservationConfirmed,
+    "ecommerce.inventory.reservation.confirmed.v1",
+    RESERVATION,
+    key = order_id
+);
+event!(
+    ReservationReleased,
+    "ecommerce.inventory.reservation.released.v1",
+    RESERVATION,
+    key = order_id
+);
+event!(
+    ReservationExpired,
+    "ecommerce.inventory.reservation.expired.v1",
+    RESERVATION,
+    key = order_id
+);
+event!(
+    ReservationInsufficient,
+    "ecommerce.inventory.reservation.insufficient.v1",
+    RESERVATION,
+    key = order_id
+);

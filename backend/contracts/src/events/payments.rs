@@ -52,7 +52,31 @@ pub struct PaymentRefunded {
     pub provider: String,
 }
 
-event!(PaymentAuthorized, "ecommerce.payment.payment.authorized.v1", PAYMENT, key = order_id, aggregate = |e| e.payment_id.to_string());
-event!(PaymentCaptured, "ecommerce.payment.payment.captured.v1", PAYMENT, key = order_id, aggregate = |e| e.payment_id.to_string());
-event!(PaymentFailed, "ecommerce.payment.payment.failed.v1", PAYMENT, key = order_id, aggregate = |e| e.payment_id.to_string());
-event!(PaymentRefunded, "ecommerce.payment.payment.refunded.v1", PAYMENT, key = order_id, aggregate = |e| e.payment_id.to_string());
+event!(
+    PaymentAuthorized,
+    "ecommerce.payment.payment.authorized.v1",
+    PAYMENT,
+    key = order_id,
+    aggregate = |e| e.payment_id.to_string()
+);
+event!(
+    PaymentCaptured,
+    "ecommerce.payment.payment.captured.v1",
+    PAYMENT,
+    key = order_id,
+    aggregate = |e| e.payment_id.to_string()
+);
+event!(
+    PaymentFailed,
+    "ecommerce.payment.payment.failed.v1",
+    PAYMENT,
+    key = order_id,
+    aggregate = |e| e.payment_id.to_string()
+);
+event!(
+    PaymentRefunded,
+    "ecommerce.payment.payment.refunded.v1",
+    PAYMENT,
+    key = order_id,
+    aggregate = |e| e.payment_id.to_string()
+);

@@ -134,7 +134,9 @@ impl PublicKeys {
     fn learn(&self, set: &Jwks) {
         let mut known = self.known.lock().unwrap_or_else(|p| p.into_inner());
         for key in &set.keys {
-            if let ("OKP", Ok(decoding)) = (key.kty.as_str(), DecodingKey::from_ed_components(&key.x)) {
+            if let ("OKP", Ok(decoding)) =
+                (key.kty.as_str(), DecodingKey::from_ed_components(&key.x))
+            {
                 known.insert(key.kid.clone(), decoding);
             }
         }
@@ -158,7 +160,8 @@ impl PublicKeys {
             }
             *asked = Some(Instant::now());
         }
-        let away = |_| ApiError::unavailable("auth.keys_unavailable", "The issuer does not answer.");
+        let away =
+            |_| ApiError::unavailable("auth.keys_unavailable", "The issuer does not answer.");
         let answer = remote.client.get(&remote.url).send().await.map_err(away)?;
         self.learn(&answer.json::<Jwks>().await.map_err(away)?);
         Ok(self.known(kid))

@@ -90,7 +90,8 @@ async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes
 fn is_json(headers: &HeaderMap) -> bool {
     let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 fn unparseable(detail: impl Into<String>) -> ApiError {
@@ -182,9 +183,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|Query(value)| QueryOf(value)).map_err(|e| {
-            ApiError::new(Kind::Unparseable, "request.query", e.body_text())
-        })
+        query
+            .map(|Query(value)| QueryOf(value))
+            .map_err(|e| ApiError::new(Kind::Unparseable, "request.query", e.body_text()))
     }
 }
 

@@ -36,7 +36,11 @@ pub fn finish(router: Router, service: &'static str, verifier: Verifier) -> Rout
 
 /// Turns the `Authorization` header into a [`crate::auth::Principal`]; a wrong
 /// token is refused here, a missing one by whoever needs a caller.
-async fn authenticate(State(verifier): State<Verifier>, mut request: Request, next: Next) -> Response {
+async fn authenticate(
+    State(verifier): State<Verifier>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let header = request.headers().get(header::AUTHORIZATION);
     if let Some(value) = header.and_then(|v| v.to_str().ok()).map(str::to_owned) {
         match verifier.principal(&value).await {
@@ -63,8 +67,10 @@ async fn observe(State(service): State<&'static str>, request: Request, next: Ne
     let started = Instant::now();
     let context = TraceContext::from_headers(request.headers());
     let method = request.method().to_string();
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("(none)".to_owned(), |m| m.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("(none)".to_owned(), |m| m.as_str().to_owned());
     let mut response = trace::within(context.clone(), next.run(request)).await;
     context.write_to(response.headers_mut());
     let status = response.status().as_u16();

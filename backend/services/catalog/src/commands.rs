@@ -47,7 +47,8 @@ pub async fn create(
     let mut checks = Checks::new();
     let draft = domain::draft(input, &mut checks);
     checks.finish()?;
-    let draft = draft.ok_or_else(|| ApiError::internal(anyhow::anyhow!("a draft without errors")))?;
+    let draft =
+        draft.ok_or_else(|| ApiError::internal(anyhow::anyhow!("a draft without errors")))?;
     let mut tx = app.ctx.pool.begin().await?;
     let id: ProductId = app.ctx.ids.next();
     refuse_taken_skus(&mut tx, id, &draft).await?;
@@ -94,7 +95,8 @@ pub async fn change(
     let mut checks = Checks::new();
     let draft = domain::draft(input, &mut checks);
     checks.finish()?;
-    let draft = draft.ok_or_else(|| ApiError::internal(anyhow::anyhow!("a draft without errors")))?;
+    let draft =
+        draft.ok_or_else(|| ApiError::internal(anyhow::anyhow!("a draft without errors")))?;
     let mut tx = app.ctx.pool.begin().await?;
     let mut product = locked(&mut tx, id, expected).await?;
     refuse_taken_skus(&mut tx, id, &draft).await?;

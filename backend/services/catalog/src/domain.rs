@@ -41,7 +41,12 @@ pub fn draft(input: ProductInput, checks: &mut Checks) -> Option<Draft> {
     let title = checks.text("title", &input.title, 1..=200);
     let description = checks.text("description", &input.description, 0..=20_000);
     let categories = categories(&input.categories, checks);
-    checks.ensure(input.media.len() <= MAX_MEDIA, "media", "too_many", "may have at most 20 entries");
+    checks.ensure(
+        input.media.len() <= MAX_MEDIA,
+        "media",
+        "too_many",
+        "may have at most 20 entries",
+    );
     for (i, media) in input.media.iter().enumerate() {
         let local = media.url.starts_with('/') && !media.url.starts_with("//");
         if !local && !media.url.starts_with("https://") {
@@ -213,9 +218,14 @@ mod tests {
         });
         bad.variants.push(VariantInput::default());
         let named = wrong(bad);
-        for field in ["title required", "variants[1].price digits", "variants[1].stock range",
-            "variants[2].sku required", "variants[2].price required", "variants[2].currency required"]
-        {
+        for field in [
+            "title required",
+            "variants[1].price digits",
+            "variants[1].stock range",
+            "variants[2].sku required",
+            "variants[2].price required",
+            "variants[2].currency required",
+        ] {
             assert!(named.contains(&field.to_owned()), "{field} not in {named:?}");
         }
     }

@@ -9,8 +9,8 @@ use shared_types::catalog::{Category, PriceRecord, Product, ProductStatus};
 use shared_types::{Amount, Page, ProductId, Role, Sku};
 
 use crate::App;
-use crate::store::list::{self, Filter, Position, Sort};
 pub use crate::store::StoredProduct;
+use crate::store::list::{self, Filter, Position, Sort};
 use crate::store::{self, Named, SoldVariant};
 
 /// Filters and order of the product list.

@@ -131,7 +131,9 @@ pub async fn find_product(pool: &PgPool, named: &Named) -> sqlx::Result<Option<S
         Named::Id(id) => ("p.id = $1", Some(*id), None),
         Named::Slug(slug) => ("p.slug = $2", None, Some(slug.as_str())),
     };
-    let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products p WHERE {filter} AND ($1::uuid IS NULL OR $2::text IS NULL)");
+    let sql = format!(
+        "SELECT {PRODUCT_COLUMNS} FROM products p WHERE {filter} AND ($1::uuid IS NULL OR $2::text IS NULL)"
+    );
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(id)
         .bind(slug)

@@ -92,8 +92,7 @@ fn cookie_for(deps: &Deps, id: GuestId) -> Result<HeaderValue, ApiError> {
     let token = token_for(deps, id, false)?;
     let secure = if deps.inner.config.secure_cookies { "; Secure" } else { "" };
     let age = deps.inner.config.guest_ttl().as_secs();
-    let text =
-        format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
+    let text = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
     HeaderValue::from_str(&text).map_err(ApiError::internal)
 }
 

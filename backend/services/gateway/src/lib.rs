@@ -76,7 +76,12 @@ impl Deps {
                 issuer: Issuer::new(ring, &auth.issuer),
                 verifier: Verifier::new(keys, &auth.issuer, clock.clone()),
                 ids: Ids::random(),
-                upstreams: Upstreams::new(local, settings.upstreams.clone(), settings.timeout(), lifecycle),
+                upstreams: Upstreams::new(
+                    local,
+                    settings.upstreams.clone(),
+                    settings.timeout(),
+                    lifecycle,
+                ),
                 limits: Limits::new(&settings)?,
                 config: settings,
                 clock,
@@ -119,7 +124,8 @@ pub fn public(deps: Deps, api: Router, pages: Router) -> Router {
 /// The port of a process without a gateway: the same paths, no guests, no limits.
 pub fn without_front(services: Vec<(&'static str, Router)>, lifecycle: Lifecycle) -> Router {
     let local = services.into_iter().map(|(name, router)| (name.to_owned(), router)).collect();
-    let upstreams = Upstreams::new(local, HashMap::new(), std::time::Duration::from_secs(30), lifecycle);
+    let upstreams =
+        Upstreams::new(local, HashMap::new(), std::time::Duration::from_secs(30), lifecycle);
     let handle = move |request: Request| {
         let upstreams = upstreams.clone();
         async move { upstreams.call(request).await }

@@ -9,10 +9,10 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, Uri, Version, header};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper::upgrade::OnUpgrade;
 use platform::ApiError;
 use platform::lifecycle::Lifecycle;
 use tower::ServiceExt;
@@ -115,7 +115,13 @@ impl Upstreams {
 /// `Connection` names among them.
 fn drop_hop_headers(headers: &mut HeaderMap) {
     const HOP: [&str; 7] = [
-        "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
     ];
     let listed = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
     let named: Vec<String> =

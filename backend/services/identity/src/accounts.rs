@@ -77,7 +77,8 @@ fn granted_roles(caller: Option<&Principal>, input: &Registration) -> Result<Vec
         return Ok(vec![Role::Customer]);
     }
     let may = |role: &Role| {
-        caller.is_some_and(|c| c.is_service() || (c.has_role(Role::Admin) && *role != Role::Service))
+        caller
+            .is_some_and(|c| c.is_service() || (c.has_role(Role::Admin) && *role != Role::Service))
     };
     if input.roles.iter().all(may) {
         Ok(input.roles.clone())

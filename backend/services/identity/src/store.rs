@@ -76,13 +76,15 @@ pub async fn insert_session(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)")
-        .bind(id)
-        .bind(user)
-        .bind(now)
-        .bind(expires_at)
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(id)
+    .bind(user)
+    .bind(now)
+    .bind(expires_at)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -92,12 +94,14 @@ pub async fn insert_refresh_token(
     session: SessionId,
     now: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO refresh_tokens (token_hash, session_id, issued_at) VALUES ($1, $2, $3)")
-        .bind(hash)
-        .bind(session)
-        .bind(now)
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO refresh_tokens (token_hash, session_id, issued_at) VALUES ($1, $2, $3)",
+    )
+    .bind(hash)
+    .bind(session)
+    .bind(now)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -146,11 +146,8 @@ pub async fn snapshot(pool: &PgPool, target: &str, limit: i64) -> sqlx::Result<V
              ) recent ORDER BY order_id, seq DESC
          ) newest ORDER BY seq DESC LIMIT $2"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(target)
-        .bind(limit)
-        .fetch_all(pool)
-        .await?;
+    let rows =
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(target).bind(limit).fetch_all(pool).await?;
     Ok(rows.iter().rev().map(Message::from_row).collect())
 }
 

@@ -37,7 +37,8 @@ async fn an_order_changes_before_the_eyes_of_whoever_watches() -> anyhow::Result
     let browser = Browser::open(port, Scripts::On).await?;
     fill_the_cart(&browser).await?;
     let path = order(&browser, "tok_declined").await?;
-    let built = browser.evaluate("document.querySelector('script[type=module][src]') !== null").await?;
+    let built =
+        browser.evaluate("document.querySelector('script[type=module][src]') !== null").await?;
     anyhow::ensure!(built == true, "the island is not built; run `cargo xtask web storefront`");
     browser.see(".live-link[data-link=live]").await?;
     browser.look("order-declined").await?;
@@ -46,10 +47,17 @@ async fn an_order_changes_before_the_eyes_of_whoever_watches() -> anyhow::Result
     let token = token["token"].as_str().unwrap_or_default();
     let id = path.trim_start_matches("/orders/");
     let owner = Api::new(port).order_token(token);
-    owner.post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok")).await?.expect(200);
+    owner
+        .post_once(&format!("/api/v1/orders/{id}/pay"), &fresh_key(), &card("tok_ok"))
+        .await?
+        .expect(200);
     browser.see(CONFIRMED).await?;
-    browser.until("the new contents", "document.querySelector('form[action$=\"/pay\"]') === null").await?;
-    browser.until("the decline to be forgotten", "document.querySelector('[role=alert]') === null").await?;
+    browser
+        .until("the new contents", "document.querySelector('form[action$=\"/pay\"]') === null")
+        .await?;
+    browser
+        .until("the decline to be forgotten", "document.querySelector('[role=alert]') === null")
+        .await?;
     assert_eq!(browser.evaluate("window.sameDocument").await?, true, "the page was loaded anew");
     browser.look("order-live").await?;
     browser.close().await

@@ -35,13 +35,8 @@ struct Shown {
 
 /// Follows until the order is at rest.
 pub async fn follow(order: Order, tell: impl Fn(Link)) {
-    let mut shown = Shown {
-        order: order.id,
-        status: order.status,
-        stage: order.stage,
-        at: None,
-        after: None,
-    };
+    let mut shown =
+        Shown { order: order.id, status: order.status, stage: order.stage, at: None, after: None };
     let mut failures = 0;
     while !shown.is_final() {
         if listen(&mut shown, &tell).await {

@@ -46,7 +46,9 @@ pub fn place_for_link_state() -> Option<HtmlElement> {
 
 /// Marks state and steps; instant, and all there is when the network fails.
 pub fn show(status: OrderStatus, stage: Stage) {
-    let Some(live) = document().and_then(|document| document.get_element_by_id(LIVE)) else { return };
+    let Some(live) = document().and_then(|document| document.get_element_by_id(LIVE)) else {
+        return;
+    };
     let _ = live.set_attribute("data-status", status.as_str());
     let _ = live.set_attribute("data-stage", stage.as_str());
     let Ok(steps) = live.query_selector_all("[data-step]") else { return };

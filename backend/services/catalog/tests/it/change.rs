@@ -58,21 +58,27 @@ async fn a_new_price_closes_the_old_one_and_both_can_be_told() {
     assert!(rows[0]["changedBy"].as_str().unwrap().starts_with("user:"));
     let first = house.get_as_merchant(&format!("{path}?first=1")).await.expect(200).value();
     let cursor = first["pageInfo"]["endCursor"].as_str().unwrap();
-    let second = house.get_as_merchant(&format!("{path}?first=1&after={cursor}")).await.expect(200).value();
+    let second =
+        house.get_as_merchant(&format!("{path}?first=1&after={cursor}")).await.expect(200).value();
     assert_eq!(second["items"][0], rows[1]);
 
     let told = testing::outbox(house.bench.pool()).await;
     let seen: Vec<_> = told.iter().map(|r| (r.event_type.as_str(), r.aggregate_version)).collect();
-    let (whole, price) = ("ecommerce.product.product.updated.v1", "ecommerce.product.price.changed.v1");
+    let (whole, price) =
+        ("ecommerce.product.product.updated.v1", "ecommerce.product.price.changed.v1");
     assert_eq!(seen, [(whole, 3), (price, 4), (whole, 5)]);
-    assert_eq!((&told[1].payload["old"], &told[1].payload["priceBookVersion"]), (&json!(25.0), &json!(2)));
+    assert_eq!(
+        (&told[1].payload["old"], &told[1].payload["priceBookVersion"]),
+        (&json!(25.0), &json!(2))
+    );
 }
 
 #[tokio::test]
 async fn what_never_changes_of_a_variant_is_refused_by_field() {
     let house = house().await;
     let (made, etag) = house.made(&lamp("LAMP-1")).await;
-    let (other, _) = house.made(&json!({"title": "Vase", "variants": [variant("VASE-1", "9", 1)]})).await;
+    let (other, _) =
+        house.made(&json!({"title": "Vase", "variants": [variant("VASE-1", "9", 1)]})).await;
     let mut wanted = lamp("LAMP-1");
     wanted["variants"][0]["currency"] = json!("EUR");
     let answer = house.put(&made["id"], &etag, &wanted).await.expect(422);
@@ -115,7 +121,11 @@ async fn a_variant_taken_out_keeps_its_sku_and_comes_back_as_it_was() {
     assert_eq!(back["variants"][1]["id"], id);
     let path = format!("/products/{}/prices", made["id"].as_str().unwrap());
     let prices = house.get_as_merchant(&path).await.value();
-    assert_eq!(prices["items"].as_array().unwrap().len(), 2, "the same price is no new row: {prices}");
+    assert_eq!(
+        prices["items"].as_array().unwrap().len(),
+        2,
+        "the same price is no new row: {prices}"
+    );
     assert_eq!(house.shelf.opened().len(), 2, "opening stock is opened once");
 }
 
@@ -125,7 +135,8 @@ async fn an_archived_product_leaves_the_shop_but_not_the_books() {
     let (made, etag) = house.made(&lamp("LAMP-1")).await;
     let path = format!("/products/{}", made["id"].as_str().unwrap());
     house.client.delete(&path).send().await.expect(401);
-    let remove = |etag: &str| house.client.delete(&path).bearer(&house.merchant).if_match(etag).send();
+    let remove =
+        |etag: &str| house.client.delete(&path).bearer(&house.merchant).if_match(etag).send();
     house.client.delete(&path).bearer(&house.merchant).send().await.expect(428);
     remove("\"v5\"").await.expect(412);
     remove(&etag).await.expect(204);
@@ -134,7 +145,8 @@ async fn an_archived_product_leaves_the_shop_but_not_the_books() {
     let kept = house.get_as_merchant(&path).await.expect(200);
     assert_eq!((kept.value()["status"].as_str(), kept.etag()), (Some("ARCHIVED"), "\"v2\""));
     remove("\"v2\"").await.expect(204);
-    let told = testing::outbox_of::<contracts::events::products::ProductUpdated>(house.bench.pool()).await;
+    let told =
+        testing::outbox_of::<contracts::events::products::ProductUpdated>(house.bench.pool()).await;
     assert_eq!(told.len(), 2, "archiving twice is told once");
     assert_eq!(told[1].status, shared_types::catalog::ProductStatus::Archived);
     let found = house.lookup.find_variants(crate::stock::skus(&["LAMP-1"])).await.unwrap();

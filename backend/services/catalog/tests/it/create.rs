@@ -58,8 +58,15 @@ async fn every_wrong_field_is_named_and_nothing_is_kept() {
     let answer = house.create(&bad).await.expect_problem(422, "request.invalid");
     let named = answer.fields();
     for field in [
-        "title", "categories[0]", "media[0].url", "variants[0].sku", "variants[0].price",
-        "variants[1].price", "variants[1].stock", "variants[1].options", "variants[4].sku",
+        "title",
+        "categories[0]",
+        "media[0].url",
+        "variants[0].sku",
+        "variants[0].price",
+        "variants[1].price",
+        "variants[1].stock",
+        "variants[1].options",
+        "variants[4].sku",
         "variants[3].currency",
     ] {
         assert!(named.contains(&field.to_owned()), "{field} not in {named:?}");
@@ -70,8 +77,10 @@ async fn every_wrong_field_is_named_and_nothing_is_kept() {
     house.create(&json!({})).await.expect(422);
     let text = house.client.post("/products").bearer(&house.merchant);
     text.body("application/json", "{").send().await.expect(400);
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM products").fetch_one(house.bench.pool()).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM products")
+        .fetch_one(house.bench.pool())
+        .await
+        .unwrap();
     assert_eq!(count, 0);
 }
 
@@ -129,12 +138,16 @@ async fn a_new_product_is_told_with_its_prices_in_consecutive_versions() {
     product["variants"].as_array_mut().unwrap().push(variant("LAMP-2", "30.50", 0));
     let (made, _) = house.made(&product).await;
     let told = testing::outbox(house.bench.pool()).await;
-    let seen: Vec<_> = told.iter().map(|row| (row.event_type.as_str(), row.aggregate_version)).collect();
+    let seen: Vec<_> =
+        told.iter().map(|row| (row.event_type.as_str(), row.aggregate_version)).collect();
     let price = "ecommerce.product.price.changed.v1";
     assert_eq!(seen, [("ecommerce.product.product.updated.v1", 1), (price, 2), (price, 3)]);
     assert!(told.iter().all(|row| Value::from(row.aggregate_id.clone()) == made["id"]));
     let whole = &told[0].payload;
     assert_eq!((&whole["version"], &whole["status"]), (&json!(1), &json!("ACTIVE")));
     assert_eq!(whole["variants"][0]["openingStock"], 7);
-    assert_eq!((&told[1].payload["old"], told[2].payload["sku"].as_str()), (&Value::Null, Some("LAMP-2")));
+    assert_eq!(
+        (&told[1].payload["old"], told[2].payload["sku"].as_str()),
+        (&Value::Null, Some("LAMP-2"))
+    );
 }

@@ -29,7 +29,8 @@ async fn stocked() -> House {
         let (id, sku) = (made["id"].as_str().unwrap(), format!("S-{n}"));
         crate::stock::adjusted(&house, id, &sku, stock, 1).await;
     }
-    let draft = json!({"title": "Secret", "categories": ["Hidden"], "variants": [variant("D-1", "1", 1)]});
+    let draft =
+        json!({"title": "Secret", "categories": ["Hidden"], "variants": [variant("D-1", "1", 1)]});
     house.made(&draft).await;
     house
 }
@@ -94,8 +95,18 @@ async fn wrong_parameters_are_400_and_forged_cursors_too() {
     let price = house.get("/products?first=1&sort=price").await.value();
     let cursor = price["pageInfo"]["endCursor"].as_str().unwrap();
     for query in [
-        "first=0", "first=201", "first=x", "after=%21", "after=bnVsbA", "sort=colour", "available=maybe",
-        "minPrice=cheap", "maxPrice=1e99", "text=a%00b", "category=%00", "status=NONE",
+        "first=0",
+        "first=201",
+        "first=x",
+        "after=%21",
+        "after=bnVsbA",
+        "sort=colour",
+        "available=maybe",
+        "minPrice=cheap",
+        "maxPrice=1e99",
+        "text=a%00b",
+        "category=%00",
+        "status=NONE",
         &format!("sort=newest&after={cursor}"),
         &format!("text={}", "x".repeat(201)),
     ] {
@@ -127,10 +138,13 @@ async fn drafts_are_for_merchants() {
 async fn categories_count_what_shoppers_see() {
     let house = stocked().await;
     let first = house.get("/categories?first=2").await.expect(200).value();
-    assert_eq!(first["items"], json!([
-        {"slug": "desk", "name": "Desk", "products": 2},
-        {"slug": "garden", "name": "Garden", "products": 2},
-    ]));
+    assert_eq!(
+        first["items"],
+        json!([
+            {"slug": "desk", "name": "Desk", "products": 2},
+            {"slug": "garden", "name": "Garden", "products": 2},
+        ])
+    );
     let after = first["pageInfo"]["endCursor"].as_str().unwrap();
     let rest = house.get(&format!("/categories?first=2&after={after}")).await.expect(200).value();
     assert_eq!(rest["items"], json!([{"slug": "home", "name": "Home", "products": 2}]));

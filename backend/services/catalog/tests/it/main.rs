@@ -52,19 +52,31 @@ impl StockClient for Shelf {
         self.opened.lock().unwrap().push((request.sku, request.qty));
         Ok(inventory::OpenStockResponse::default())
     }
-    async fn reserve(&self, _: inventory::ReserveRequest) -> Result<inventory::ReserveResponse, Status> {
+    async fn reserve(
+        &self,
+        _: inventory::ReserveRequest,
+    ) -> Result<inventory::ReserveResponse, Status> {
         unused()
     }
-    async fn release(&self, _: inventory::ReleaseRequest) -> Result<inventory::ReleaseResponse, Status> {
+    async fn release(
+        &self,
+        _: inventory::ReleaseRequest,
+    ) -> Result<inventory::ReleaseResponse, Status> {
         unused()
     }
-    async fn confirm(&self, _: inventory::ConfirmRequest) -> Result<inventory::ConfirmResponse, Status> {
+    async fn confirm(
+        &self,
+        _: inventory::ConfirmRequest,
+    ) -> Result<inventory::ConfirmResponse, Status> {
         unused()
     }
     async fn query(&self, _: inventory::StockQuery) -> Result<inventory::StockStatus, Status> {
         unused()
     }
-    async fn pin_hold(&self, _: inventory::PinHoldRequest) -> Result<inventory::PinHoldResponse, Status> {
+    async fn pin_hold(
+        &self,
+        _: inventory::PinHoldRequest,
+    ) -> Result<inventory::PinHoldResponse, Status> {
         unused()
     }
     async fn return_stock(

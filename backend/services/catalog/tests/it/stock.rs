@@ -32,9 +32,14 @@ async fn shoppers_see_bands_and_what_is_older_changes_nothing() {
     let house = house().await;
     let (made, _) = house.made(&lamp("Lamp-1")).await;
     let id = made["id"].as_str().unwrap();
-    for (available, version, wanted) in
-        [(7, 1, "IN_STOCK"), (5, 3, "LOW"), (7, 2, "LOW"), (0, 4, "OUT"), (6, 5, "IN_STOCK"), (0, 5, "IN_STOCK")]
-    {
+    for (available, version, wanted) in [
+        (7, 1, "IN_STOCK"),
+        (5, 3, "LOW"),
+        (7, 2, "LOW"),
+        (0, 4, "OUT"),
+        (6, 5, "IN_STOCK"),
+        (0, 5, "IN_STOCK"),
+    ] {
         adjusted(&house, id, "LAMP-1", available, version).await;
         assert_eq!(band(&house).await, wanted, "version {version}");
     }
@@ -85,7 +90,10 @@ async fn others_learn_of_variants_by_sku_whatever_its_case() {
     assert_eq!(found.variants.len(), 1);
     let told = &found.variants[0];
     assert_eq!((told.sku.as_str(), told.title.as_str()), ("Lamp-1", "Lamp – Red"));
-    assert_eq!((told.price_minor, told.currency.as_str(), told.status.as_str()), (2_500, "USD", "ACTIVE"));
+    assert_eq!(
+        (told.price_minor, told.currency.as_str(), told.status.as_str()),
+        (2_500, "USD", "ACTIVE")
+    );
     assert_eq!((told.image_url.as_str(), told.product_version), ("/artwork/lamp.svg", 1));
     assert_eq!(json!(told.variant_id), made["variants"][0]["id"]);
     let many = FindVariantsRequest { skus: vec!["x".to_owned(); 1_001] };

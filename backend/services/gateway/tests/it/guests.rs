@@ -25,7 +25,8 @@ async fn a_guest_gets_a_cookie_once_and_is_the_same_guest_ever_after() {
     assert!(!kept.fresh, "who brings the cookie is known");
 
     let cookie = format!("theme=dark; bv_guest={}", given(&line));
-    let second = house.client.get("/api/v1/products").header("cookie", cookie).send().await.expect(200);
+    let second =
+        house.client.get("/api/v1/products").header("cookie", cookie).send().await.expect(200);
     assert_eq!(second.header("set-cookie"), "");
     assert_eq!(bearer(&second), given(&line));
     let other = house.client.get("/api/v1/products").send().await.expect(200);
@@ -35,9 +36,12 @@ async fn a_guest_gets_a_cookie_once_and_is_the_same_guest_ever_after() {
 #[tokio::test]
 async fn a_cookie_that_is_no_guests_makes_a_new_guest() {
     let house = house("[gateway]\nsecure_cookies = true");
-    for wrong in ["nonsense".to_owned(), house.user_token(), house.guest_token(Ids::random().next(), 91)] {
+    for wrong in
+        ["nonsense".to_owned(), house.user_token(), house.guest_token(Ids::random().next(), 91)]
+    {
         let cookie = format!("bv_guest={wrong}");
-        let answer = house.client.get("/api/v1/products").header("cookie", cookie).send().await.expect(200);
+        let answer =
+            house.client.get("/api/v1/products").header("cookie", cookie).send().await.expect(200);
         assert!(answer.header("set-cookie").ends_with("; Secure"), "{wrong}");
         let claims = house.claims(&bearer(&answer)).await;
         assert!(claims.fresh && claims.sub.starts_with("guest:"), "{}", claims.sub);
@@ -51,7 +55,8 @@ async fn a_cookie_is_renewed_in_the_second_half_of_its_life() {
     for (days_ago, renewed) in [(1, false), (60, true)] {
         let token = house.guest_token(guest, days_ago);
         let cookie = format!("bv_guest={token}");
-        let answer = house.client.get("/api/v1/products").header("cookie", cookie).send().await.expect(200);
+        let answer =
+            house.client.get("/api/v1/products").header("cookie", cookie).send().await.expect(200);
         assert_eq!(bearer(&answer), token);
         let line = answer.header("set-cookie");
         assert_eq!(!line.is_empty(), renewed, "after {days_ago} days");
@@ -71,9 +76,14 @@ async fn who_brings_a_token_is_who_it_says_and_a_wrong_one_goes_no_further() {
     let grant = house.issuer.grant("order", "7", now, std::time::Duration::from_secs(60)).unwrap();
     let answer = house.client.get("/api/v1/products").order_token(&grant).send().await.expect(200);
     assert_eq!(answer.value()["headers"]["authorization"], format!("Order {grant}"));
-    for wrong in
-        ["Bearer nonsense", "nonsense", "", &format!("Basic {token}"), &format!("Bearer {grant}"), "Bearer \u{e9}"]
-    {
+    for wrong in [
+        "Bearer nonsense",
+        "nonsense",
+        "",
+        &format!("Basic {token}"),
+        &format!("Bearer {grant}"),
+        "Bearer \u{e9}",
+    ] {
         let request = house.client.get("/api/v1/products").header("authorization", wrong);
         let answer = request.send().await.expect_problem(401, "auth.invalid_token");
         assert_eq!(answer.header("www-authenticate"), "Bearer");

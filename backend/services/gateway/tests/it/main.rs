@@ -35,7 +35,9 @@ async fn echo(request: Request) -> axum::Json<Value> {
     let headers: HashMap<_, _> = parts
         .headers
         .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
         .collect();
     axum::Json(json!({
         "method": parts.method.as_str(), "path": parts.uri.path(), "query": parts.uri.query(),

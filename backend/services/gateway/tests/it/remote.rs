@@ -34,14 +34,20 @@ async fn parrot(upgrade: WebSocketUpgrade) -> axum::response::Response {
 
 /// A gateway on a port, and a service behind it on another.
 async fn split() -> (House, SocketAddr) {
-    let gone = (StatusCode::GONE, [("connection", "x-private"), ("x-private", "1"), ("x-open", "2")], "gone");
+    let gone = (
+        StatusCode::GONE,
+        [("connection", "x-private"), ("x-private", "1"), ("x-open", "2")],
+        "gone",
+    );
     let service = Router::new()
         .route("/api/v1/orders/gone", any(async move || gone))
         .route("/ws/orders", get(parrot))
         .route("/ws/shut", any(async || (StatusCode::FORBIDDEN, "shut")))
         .fallback(echo);
     let service = serve(service).await;
-    let upstreams = format!("[gateway.upstreams]\norders = \"http://{service}/\"\nnotifications = \"http://{service}\"");
+    let upstreams = format!(
+        "[gateway.upstreams]\norders = \"http://{service}/\"\nnotifications = \"http://{service}\""
+    );
     let house = house(&upstreams);
     let address = serve(house.public.clone()).await;
     (house, address)
@@ -71,8 +77,15 @@ async fn a_request_arrives_whole_and_so_does_its_answer() {
     assert_eq!((&seen["query"], seen["body"].as_str()), (&"a=%20b&c".into(), Some(body.as_str())));
     let headers = &seen["headers"];
     assert_eq!(headers["authorization"], format!("Bearer {token}"));
-    assert_eq!((&headers["idempotency-key"], &headers["x-bv-client-address"]), (&"k-1".into(), &"127.0.0.1".into()));
-    assert_eq!(headers["host"], gateway.to_string(), "the service knows by which name it was asked");
+    assert_eq!(
+        (&headers["idempotency-key"], &headers["x-bv-client-address"]),
+        (&"k-1".into(), &"127.0.0.1".into())
+    );
+    assert_eq!(
+        headers["host"],
+        gateway.to_string(),
+        "the service knows by which name it was asked"
+    );
     assert_eq!(headers.get("x-hop"), None, "{headers}");
 
     let gone = client.get(format!("http://{gateway}/api/v1/orders/gone")).send().await.unwrap();
@@ -99,7 +112,8 @@ async fn a_socket_goes_through_until_the_gateway_stops() {
     assert_eq!(answer.status(), 403);
 
     house.lifecycle.drain();
-    let rest = tokio::time::timeout(std::time::Duration::from_secs(10), socket.next()).await.unwrap();
+    let rest =
+        tokio::time::timeout(std::time::Duration::from_secs(10), socket.next()).await.unwrap();
     assert!(!matches!(rest, Some(Ok(Message::Text(_)))), "{rest:?}");
 }
 

@@ -6,7 +6,10 @@ use crate::house;
 async fn the_api_goes_to_services_and_everything_else_to_pages() {
     let house = house("");
     let answer = house.client.get("/api/v1/products/lamp?x=1").send().await.expect(200).value();
-    assert_eq!((answer["path"].as_str(), answer["query"].as_str()), (Some("/api/v1/products/lamp"), Some("x=1")));
+    assert_eq!(
+        (answer["path"].as_str(), answer["query"].as_str()),
+        (Some("/api/v1/products/lamp"), Some("x=1"))
+    );
     assert_eq!(house.client.get("/api/v1/docs").send().await.expect(200).text(), "documents");
     for page in ["/", "/apiary", "/orders/7", "/api-docs"] {
         assert_eq!(house.client.get(page).send().await.expect(200).text(), "a page", "{page}");
@@ -85,7 +88,13 @@ async fn a_trace_goes_through_and_a_wrong_one_is_started_anew() {
     let house = house("");
     let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for (sent, same) in [(given, true), ("nonsense", false)] {
-        let answer = house.client.get("/api/v1/products").header("traceparent", sent).send().await.expect(200);
+        let answer = house
+            .client
+            .get("/api/v1/products")
+            .header("traceparent", sent)
+            .send()
+            .await
+            .expect(200);
         let seen = answer.value()["headers"]["traceparent"].as_str().unwrap().to_owned();
         assert_eq!(seen.contains("0af7651916cd43dd8448eb211c80319c"), same, "{seen}");
         assert_eq!(answer.header("traceparent").len(), 55, "{}", answer.header("traceparent"));

@@ -96,7 +96,8 @@ async fn guessing_is_slowed_down_and_forgotten_after_the_window() {
 async fn a_refresh_token_used_twice_ends_the_session() {
     let (bench, client) = house().await;
     let first = signed_in(&client).await;
-    let send = |token: &str| client.post("/users/refresh").json(&json!({"refreshToken": token})).send();
+    let send =
+        |token: &str| client.post("/users/refresh").json(&json!({"refreshToken": token})).send();
     let second: Tokens = send(&first.refresh_token).await.expect(200).json();
     send(&first.refresh_token).await.expect_problem(401, "identity.session_ended");
     send(&second.refresh_token).await.expect_problem(401, "identity.session_ended");
@@ -135,10 +136,8 @@ async fn only_administrators_and_services_give_roles() {
 async fn nothing_personal_is_stored_or_published_in_clear() {
     let (bench, client) = house().await;
     client.post("/users/register").json(&ada()).send().await.expect(201);
-    let row: String = sqlx::query_scalar("SELECT users::text FROM users")
-        .fetch_one(bench.pool())
-        .await
-        .unwrap();
+    let row: String =
+        sqlx::query_scalar("SELECT users::text FROM users").fetch_one(bench.pool()).await.unwrap();
     let outbox = format!("{:?}", testing::outbox(bench.pool()).await);
     for text in [row, outbox] {
         assert!(!text.to_lowercase().contains("example.org"), "{text}");

@@ -69,7 +69,11 @@ async fn pages_of_other_sites_are_turned_away() {
     let house = house().await;
     for foreign in ["https://evil.example", "null", "http://127.0.0.1:1"] {
         for door in ["/ws/orders", "/ws/admin"] {
-            assert_eq!(house.open(door, &[("origin", foreign)]).await.err(), Some(403), "{foreign}");
+            assert_eq!(
+                house.open(door, &[("origin", foreign)]).await.err(),
+                Some(403),
+                "{foreign}"
+            );
         }
     }
     let own = format!("http://{}", house.address);
@@ -83,8 +87,10 @@ async fn nonsense_is_answered_and_the_conversation_goes_on() {
     let house = house().await;
     let user = house.bench.id();
     let order = house.placed_by(user).await;
-    let mut socket = house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
-    for nonsense in ["", "{", "[]", r#"{"type":"dance"}"#, r#"{"type":"subscribe","orderId":"7"}"#] {
+    let mut socket =
+        house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
+    for nonsense in ["", "{", "[]", r#"{"type":"dance"}"#, r#"{"type":"subscribe","orderId":"7"}"#]
+    {
         socket.say_text(nonsense).await;
         assert_eq!(socket.error().await, "live.unparseable", "{nonsense}");
     }

@@ -76,7 +76,8 @@ impl House {
 
     async fn paid(&self, order: OrderId) {
         let payment: shared_types::PaymentId = self.bench.id();
-        let paid = json!({"orderId": order, "paymentId": payment, "amount": 25.5, "currency": "USD"});
+        let paid =
+            json!({"orderId": order, "paymentId": payment, "amount": 25.5, "currency": "USD"});
         self.bench.deliver(&self.consumer, &event::<OrderPaid>(paid)).await.unwrap();
     }
 

@@ -18,7 +18,8 @@ async fn an_order_is_followed_from_its_picture_to_its_end_with_numbers_of_its_ow
     let user = house.bench.id();
     let other = house.placed_by(user).await;
     let order = house.placed_by(user).await;
-    let mut socket = house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
+    let mut socket =
+        house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
     socket.subscribe(order, None).await;
     assert_eq!(socket.change().await, told(1, "PENDING"));
     house.paid(order).await;
@@ -39,7 +40,8 @@ async fn an_order_is_followed_from_its_picture_to_its_end_with_numbers_of_its_ow
 async fn an_account_hears_of_all_its_orders_under_one_count() {
     let house = house().await;
     let (user, guest) = (house.bench.id(), house.bench.id());
-    let mut socket = house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
+    let mut socket =
+        house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
     socket.say(json!({"type": "subscribe", "channel": "me"})).await;
     assert_eq!(
         socket.hear().await,
@@ -88,14 +90,17 @@ async fn what_is_no_longer_kept_is_a_reset_and_a_picture() {
     let order = house.placed_by(user).await;
     house.paid(order).await;
     house.confirmed(order).await;
-    let mut socket = house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
+    let mut socket =
+        house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
     for unknown in [7, -1] {
         socket.subscribe(order, Some(unknown)).await;
         assert_eq!(socket.hear().await, ServerMessage::Reset, "after {unknown}");
         assert_eq!(socket.change().await, told(3, "CONFIRMED"));
     }
     let forget = |upto: i64| {
-        sqlx::query("DELETE FROM live_messages WHERE seq <= $1").bind(upto).execute(house.bench.pool())
+        sqlx::query("DELETE FROM live_messages WHERE seq <= $1")
+            .bind(upto)
+            .execute(house.bench.pool())
     };
     forget(2).await.unwrap();
     socket.subscribe(order, Some(1)).await;
@@ -143,7 +148,8 @@ async fn an_order_whose_news_is_still_on_the_way_is_waited_for() {
     let user: shared_types::UserId = house.bench.id();
     let late = house.placed_by(user).await;
     assert_ne!(late, order);
-    let mut owner = house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
+    let mut owner =
+        house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
     owner.subscribe(late, Some(0)).await;
     assert_eq!(owner.change().await, told(1, "PENDING"));
 }
@@ -153,7 +159,8 @@ async fn another_account_on_the_same_socket_ends_the_first_ones_channels() {
     let house = house().await;
     let (first, second) = (house.bench.id(), house.bench.id());
     let (theirs, mine) = (house.placed_by(first).await, house.placed_by(second).await);
-    let mut socket = house.enter("/ws/orders", &house.bench.token_for_user(first, &[Role::Customer])).await;
+    let mut socket =
+        house.enter("/ws/orders", &house.bench.token_for_user(first, &[Role::Customer])).await;
     socket.subscribe(theirs, None).await;
     socket.change().await;
     let token = house.bench.token_for_user(second, &[Role::Customer]);
@@ -169,10 +176,13 @@ async fn another_account_on_the_same_socket_ends_the_first_ones_channels() {
 
 #[tokio::test]
 async fn one_socket_has_so_many_channels_and_an_event_told_twice_is_one_message() {
-    let house = house_with(&SETTINGS.replace("max_subscriptions = 50", "max_subscriptions = 2")).await;
+    let house =
+        house_with(&SETTINGS.replace("max_subscriptions = 50", "max_subscriptions = 2")).await;
     let user = house.bench.id();
-    let orders = [house.placed_by(user).await, house.placed_by(user).await, house.placed_by(user).await];
-    let mut socket = house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
+    let orders =
+        [house.placed_by(user).await, house.placed_by(user).await, house.placed_by(user).await];
+    let mut socket =
+        house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
     for order in &orders[..2] {
         socket.subscribe(*order, Some(1)).await;
     }
@@ -192,7 +202,8 @@ async fn one_socket_has_so_many_channels_and_an_event_told_twice_is_one_message(
 
 #[tokio::test]
 async fn a_quiet_socket_is_told_that_the_house_stands_until_its_token_ends() {
-    let house = house_with(&SETTINGS.replace("heartbeat_seconds = 20", "heartbeat_seconds = 1")).await;
+    let house =
+        house_with(&SETTINGS.replace("heartbeat_seconds = 20", "heartbeat_seconds = 1")).await;
     let token = house.bench.token_for_user(house.bench.id(), &[Role::Customer]);
     let mut socket = house.enter("/ws/orders", &token).await;
     loop {

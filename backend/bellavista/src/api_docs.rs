@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use axum::routing::get;
 use http::header;
-use utoipa::openapi::{Info, OpenApi, OpenApiBuilder};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{Content, Info, OpenApi, OpenApiBuilder, Ref, ResponseBuilder};
 
 /// The document of all services as it stood when it was last generated; for a
 /// gateway that runs without them.
@@ -21,8 +22,33 @@ pub fn merge(documents: Vec<OpenApi>) -> OpenApi {
     for document in documents {
         all = all.nest(platform::http::REST_PREFIX, document);
     }
+    for item in all.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        operations.into_iter().flatten().for_each(add_common_answers);
+    }
     all
 }
+
+/// What every operation may answer, whatever it does: said once, here.
+fn add_common_answers(operation: &mut Operation) {
+    let always = [
+        ("429", "Too many requests; wait `Retry-After` seconds."),
+        ("503", "Something it needs is away; try again after `Retry-After` seconds."),
+    ];
+    let with_a_body = [
+        ("413", "`request.too_large`: the body is larger than 1 MB."),
+        ("415", "`request.media_type`: the body is not `application/json`."),
+    ];
+    let bodies = with_a_body.into_iter().filter(|_| operation.request_body.is_some());
+    for (status, description) in always.into_iter().chain(bodies) {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let answer =
+            ResponseBuilder::new().description(description).content(PROBLEM, problem).build();
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| answer.into());
+    }
+}
+
+const PROBLEM: &str = "application/problem+json";
 
 /// The document that ships with this version.
 pub fn checked_in() -> anyhow::Result<OpenApi> {

@@ -1,7 +1,5 @@
 //! What this binary can run: one table.
 
-use platform::engines::postgres;
-
 use crate::assembly::{self, Assembly};
 
 /// What a target cannot run without.
@@ -180,11 +178,6 @@ pub fn document() -> String {
         ));
     }
     text
-}
-
-/// The role of a service in the private cluster.
-pub fn role(service: &str) -> String {
-    postgres::Endpoint::role_of(service)
 }
 
 #[cfg(test)]

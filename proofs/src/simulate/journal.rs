@@ -92,6 +92,7 @@ impl Facts {
                 self.customers.insert(customer, user_id);
             }
             Fact::Placed { invoice, order } => {
+                self.refused.remove(&invoice);
                 self.placed.insert(invoice, order);
             }
             Fact::Confirmed { invoice } => {
@@ -101,6 +102,7 @@ impl Facts {
                 self.refused.insert(invoice, reason);
             }
             Fact::Refunded { key, amount_minor } => {
+                self.refunds_refused.remove(&key);
                 self.refunded.insert(key, amount_minor);
             }
             Fact::RefundRefused { key, reason } => {

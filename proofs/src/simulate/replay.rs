@@ -28,6 +28,14 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(180);
 const FIRST_LOOK: Duration = Duration::from_millis(15);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+const SALE_REFUSED: &str = "its sale was refused";
+
+/// Stock that was short may be there at the next run: held by a placement that
+/// was killed, it comes back when that hold expires.
+fn is_final(refusal: &str) -> bool {
+    !refusal.contains("orders.stock_short")
+}
+
 /// How fast it went, in this process.
 #[derive(Debug, Default)]
 pub struct Pace {
@@ -144,7 +152,7 @@ impl Replay {
         if journal.with(|facts| facts.confirmed.contains(invoice)) {
             return Ok((End::Confirmed, Timing::default()));
         }
-        if journal.with(|facts| facts.refused.contains_key(invoice)) {
+        if journal.with(|facts| facts.refused.get(invoice).is_some_and(|why| is_final(why))) {
             return Ok((End::Refused, Timing::default()));
         }
         let mut timing = Timing::default();
@@ -255,14 +263,15 @@ impl Replay {
         let sale = &self.stage.plan.orders[plan.order];
         let key = format!("{}-{}", plan.invoice, sale.invoice);
         let known = |facts: &super::journal::Facts| {
-            facts.refunded.contains_key(&key) || facts.refunds_refused.contains_key(&key)
+            facts.refunded.contains_key(&key)
+                || facts.refunds_refused.get(&key).is_some_and(|why| why != SALE_REFUSED)
         };
         if journal.with(known) {
             return Ok(());
         }
         let mut end = self.ends[plan.order].subscribe();
         if *end.wait_for(|end| *end != End::Open).await? == End::Refused {
-            return journal.refund_refused(&key, "its sale was refused".to_owned());
+            return journal.refund_refused(&key, SALE_REFUSED.to_owned());
         }
         let order_id = journal.with(|facts| facts.placed.get(&sale.invoice).cloned());
         let order_id = order_id.ok_or_else(|| anyhow!("its sale was not placed"))?.order_id;

@@ -7,18 +7,19 @@ use std::time::Instant;
 
 use contracts::events::orders::{Amounts, OrderCreated, OrderedItem, Reservation};
 use contracts::generated::bellavista::cart::v1::GetLinesRequest;
-use contracts::generated::bellavista::inventory::v1::ShortLine;
+use contracts::generated::bellavista::inventory::v1::{Line, ShortLine};
 use http::StatusCode;
 use platform::ApiError;
 use platform::auth::{Principal, Subject};
 use platform::error::Kind;
 use platform::http::Idempotent;
-use platform::idempotency::{self, Answer, Entered, Work};
+use platform::idempotency::{self, Answer, Entered, IdempotencyKey, Work};
 use platform::trace;
 use platform::validate::Checks;
 use serde_json::json;
 use shared_types::orders::{LineInput, Order, OrderAmounts, OrderItem, PlaceOrder};
 use shared_types::{CartId, OrderId, Timestamp};
+use tonic::Code;
 
 use self::input::{Source, Wanted, WantedLine, read_lines};
 use self::prices::Priced;
@@ -76,7 +77,7 @@ pub async fn place_order(
         let to = Destination { country: &wanted.address.country, region: &wanted.address.region };
         let quote = quote(priced, to, &app.tax, &app.shipping, wanted.plain).map_err(no_quote)?;
         expected(&wanted, &quote)?;
-        let answer = hold_and_store(app, &wanted, &quote, *work).await?;
+        let answer = hold_and_store(app, &wanted, &request.key, &quote, *work).await?;
         metrics::counter!("orders_created_total").increment(1);
         metrics::histogram!("order_creation_latency_ms")
             .record(started.elapsed().as_secs_f64() * 1_000.0);
@@ -118,7 +119,7 @@ async fn cart_lines(
     let out = &app.out;
     let answer = match out.cart_gate.call(out.call_limit, out.cart.get_lines(request)).await {
         Ok(answer) => answer,
-        Err(CallError::Refused(status)) if status.code() != tonic::Code::NotFound => {
+        Err(CallError::Refused(status)) if status.code() != Code::NotFound => {
             return Err(ApiError::internal(anyhow::anyhow!("cart: {status}")));
         }
         Err(CallError::Refused(_)) => Default::default(),
@@ -145,14 +146,14 @@ async fn cart_lines(
 async fn hold_and_store(
     app: &App,
     wanted: &Wanted,
+    key: &IdempotencyKey,
     quote: &Quote,
     mut work: Work,
 ) -> Result<Answer, ApiError> {
-    let order_id: OrderId = app.ctx.ids.next();
     let lines: Vec<_> =
         quote.lines.iter().map(|l| steps::line(l.line.sku.as_str(), l.line.qty)).collect();
-    let attempts = app.config.reserve_attempts;
-    let held = match steps::reserve_patiently(app, order_id, &lines, attempts).await {
+    let (order_id, reserved) = hold(app, key, &lines).await;
+    let held = match reserved {
         Ok(Reserved::Held(expires_at)) => Some(expires_at),
         Ok(Reserved::Short(short)) => {
             work.abandon().await?;
@@ -207,6 +208,41 @@ async fn hold_and_store(
         app.worker.wake(order_id);
     }
     Ok(answer)
+}
+
+/// Holds the lines under the id that the order will have.
+async fn hold(
+    app: &App,
+    key: &IdempotencyKey,
+    lines: &[Line],
+) -> (OrderId, Result<Reserved, CallError>) {
+    let attempts = app.config.reserve_attempts;
+    let order_id = order_id_of(key, app.ctx.clock.now());
+    match steps::reserve_patiently(app, order_id, lines, attempts).await {
+        // The earlier try was about other lines: the cart has changed since.
+        Err(CallError::Refused(status)) if status.code() == Code::FailedPrecondition => {
+            let order_id = app.ctx.ids.next();
+            (order_id, steps::reserve_patiently(app, order_id, lines, attempts).await)
+        }
+        answer => (order_id, answer),
+    }
+}
+
+/// The id of the order that a request makes. It derives from the request's key:
+/// one that is repeated after a crash finds the stock it held before, instead
+/// of competing with itself for the last units. The day is part of it because a
+/// key is forgotten after [`idempotency::KEPT`] and may then mean another order.
+fn order_id_of(key: &IdempotencyKey, now: Timestamp) -> OrderId {
+    const DAY_SECONDS: u64 = 24 * 3600;
+    let seconds = now.unix().unsigned_abs();
+    let day = seconds - seconds % DAY_SECONDS;
+    let mut random = [0; 10];
+    for (byte, (scope, fingerprint)) in
+        random.iter_mut().zip(key.scope.iter().zip(&key.fingerprint))
+    {
+        *byte = scope ^ fingerprint;
+    }
+    uuid::Builder::from_unix_timestamp_millis(day * 1_000, &random).into_uuid().into()
 }
 
 fn stock_short(short: &[ShortLine]) -> ApiError {

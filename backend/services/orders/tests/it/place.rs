@@ -161,6 +161,24 @@ async fn short_stock_leaves_nothing_behind_and_may_be_tried_again() {
 }
 
 #[tokio::test]
+async fn a_request_repeated_after_a_crash_finds_the_stock_it_held() {
+    let shop = shop().await;
+    let rename = |from: &str, to: &str| format!("ALTER TABLE {from} RENAME TO {to}");
+    let run = async |sql: String| {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(shop.bench.pool()).await.unwrap()
+    };
+    run(rename("sagas", "sagas_away")).await;
+    let failed = shop.place("key", &one_shirt()).await;
+    assert!(failed.status.is_server_error(), "held, but not stored");
+    run(rename("sagas_away", "sagas")).await;
+    let order = shop.place("key", &one_shirt()).await.expect(201).value();
+    let held: Vec<String> = shop.world.lock().held.keys().cloned().collect();
+    assert_eq!(held, [order["orderId"].as_str().unwrap()]);
+    shop.place("other-key", &one_shirt()).await.expect(201);
+    assert_eq!(shop.world.lock().held.len(), 2, "another request is another order");
+}
+
+#[tokio::test]
 async fn what_inventory_never_heard_of_is_short() {
     let shop = shop().await;
     shop.world.will("reserve", Act::Say("refuse"));

@@ -16,6 +16,12 @@ async fn the_wsdl_leads_to_a_charge() -> anyhow::Result<()> {
         .nth(1)
         .and_then(|rest| rest.split('"').next())
         .expect("a target namespace");
+    let action = wsdl
+        .split("soapAction=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .find(|action| action.ends_with("ProcessPayment"))
+        .expect("an action for ProcessPayment");
     let call = format!(
         "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:p=\"{namespace}\">\
          <soapenv:Body><p:ProcessPayment><p:orderId>{}</p:orderId><p:amount>12.50</p:amount>\
@@ -25,7 +31,7 @@ async fn the_wsdl_leads_to_a_charge() -> anyhow::Result<()> {
     let answer = http
         .post(&address)
         .header("Content-Type", "text/xml; charset=utf-8")
-        .header("SOAPAction", "\"ProcessPayment\"")
+        .header("SOAPAction", format!("\"{action}\""))
         .body(call)
         .send()
         .await?;

@@ -154,7 +154,7 @@ impl Config {
 
     /// The section of one service, complete with its defaults.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, ConfigError> {
-        self.source.extract_inner(name).map_err(describe)
+        extract_section(&self.source, name)
     }
 
     /// Relative paths are relative to `home`.
@@ -205,18 +205,26 @@ fn extract_ground(source: &Figment) -> Result<Ground, ConfigError> {
     // Extracting each section from the source keeps the file's name in errors.
     for name in GROUND {
         match *name {
-            "http" | "grpc" | "internal" => {
-                drop(source.extract_inner::<Listen>(name).map_err(describe)?)
-            }
-            "database" => drop(source.extract_inner::<Database>(name).map_err(describe)?),
-            "broker" => drop(source.extract_inner::<Broker>(name).map_err(describe)?),
-            "auth" => drop(source.extract_inner::<Auth>(name).map_err(describe)?),
-            "log" => drop(source.extract_inner::<Log>(name).map_err(describe)?),
-            "lifecycle" => drop(source.extract_inner::<LifecycleTimes>(name).map_err(describe)?),
+            "http" | "grpc" | "internal" => drop(extract_section::<Listen>(source, name)?),
+            "database" => drop(extract_section::<Database>(source, name)?),
+            "broker" => drop(extract_section::<Broker>(source, name)?),
+            "auth" => drop(extract_section::<Auth>(source, name)?),
+            "log" => drop(extract_section::<Log>(source, name)?),
+            "lifecycle" => drop(extract_section::<LifecycleTimes>(source, name)?),
             _ => {}
         }
     }
     Figment::from(figment::providers::Serialized::defaults(ground)).extract().map_err(describe)
+}
+
+fn extract_section<T: DeserializeOwned>(source: &Figment, name: &str) -> Result<T, ConfigError> {
+    source.extract_inner(name).map_err(|mut error| {
+        // The section's own name is appended to the path, where it belongs in front.
+        if error.path.last().is_some_and(|last| last == name) {
+            error.path.rotate_right(1);
+        }
+        describe(error)
+    })
 }
 
 /// File, key and reason in one line.
@@ -283,7 +291,7 @@ mod tests {
     fn a_file_overrides_the_defaults_and_flags_override_the_file() {
         let config = load("[http]\nport = 9000").unwrap();
         assert_eq!(config.ground.http.port, 9000);
-        assert!(config.ground.auth.signing_key_file.starts_with("/tmp/bv"));
+        assert!(config.ground.auth.signing_key_file.starts_with(&config.ground.home));
         let config = Config::load(DEFAULTS, None, "[http]\nport = 9100").unwrap();
         assert_eq!(config.ground.http.port, 9100);
     }

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
 use sha2::{Digest, Sha256};
@@ -88,7 +89,7 @@ impl Home {
             .mode(0o600)
             .open(&path)
             .map_err(EngineError::io(format!("open {}", path.display())))?;
-        match file.try_lock() {
+        match try_for_a_while(&file) {
             Ok(()) => {
                 let noted = file
                     .set_len(0)
@@ -133,6 +134,22 @@ impl Home {
     /// When the file cannot be written.
     pub fn keep_secret(&self, name: &str, value: &str) -> Result<(), EngineError> {
         write_private(&self.root.join("secrets").join(name), value)
+    }
+}
+
+/// A child that is just being started carries its parent's locks until it
+/// becomes another program, so a lock given back may look held for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -192,12 +209,12 @@ mod tests {
     fn a_second_taker_of_the_folder_is_told_who_has_it() {
         let dir = tempfile::tempdir().expect("a folder");
         let home = Home::open(dir.path()).expect("opens");
+        assert_eq!(home.lock_holder(), None);
         let lock = home.lock().expect("free");
         let refusal = home.lock().expect_err("taken").to_string();
         assert!(refusal.contains(&std::process::id().to_string()), "{refusal}");
         assert_eq!(home.lock_holder(), i32::try_from(std::process::id()).ok());
         drop(lock);
-        assert_eq!(home.lock_holder(), None);
         home.lock().expect("free again");
     }
 

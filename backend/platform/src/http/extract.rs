@@ -103,12 +103,17 @@ const MAX_TYPE_ERRORS: usize = 50;
 
 /// Parses `bytes`, or says which fields have the wrong type: all of them.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // Checked first: a list would pass for a structure whose members all have defaults.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        json_value(bytes)?;
+        let message = "invalid type: sequence, expected an object".to_owned();
+        return Err(ApiError::invalid(vec![type_error(".", message)]));
+    }
     let (path, message) = match attempt::<T>(bytes) {
         Ok(value) => return Ok(value),
         Err(wrong) => wrong,
     };
-    let mut rest: Value = serde_json::from_slice(bytes)
-        .map_err(|e| unparseable(format!("The body is not JSON: {e}")))?;
+    let mut rest = json_value(bytes)?;
     let mut errors = vec![type_error(&path, message)];
     // Take each wrong field out and look again, so that all are named at once.
     let mut last = path;
@@ -117,7 +122,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         match attempt::<T>(&bytes) {
             Ok(_) => break,
             Err((path, message)) => {
-                if path != last {
+                // A parent that now misses what was taken out is no error of its own.
+                let ours = path == last || is_within(&last, &path);
+                if !ours {
                     errors.push(type_error(&path, message));
                 }
                 last = path;
@@ -125,6 +132,15 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         }
     }
     Err(ApiError::invalid(errors))
+}
+
+fn json_value(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes).map_err(|e| unparseable(format!("The body is not JSON: {e}")))
+}
+
+/// `lines[1].qty` is within `lines[1]` and within `lines`.
+fn is_within(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with(['.', '[']))
 }
 
 fn attempt<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, String)> {

@@ -15,8 +15,10 @@ const NOT_OURS: [&str; 6] = ["target", ".git", "node_modules", "dist", ".bellavi
 
 /// The root of the checkout this program was built from.
 pub fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+    // Asked at run time first: checkouts that share a target folder share this program.
+    let built_in = || env!("CARGO_MANIFEST_DIR").into();
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(built_in, PathBuf::from);
+    manifest.parent().unwrap_or(&manifest).to_path_buf()
 }
 
 /// The cargo that runs us, or the one on the path.

@@ -46,6 +46,19 @@ pub trait StockClient: Send + Sync {
     ) -> Result<inventory::v1::ReturnStockResponse, Status>;
 }
 
+/// Stock for flash sales. All calls are idempotent.
+#[async_trait]
+pub trait SetAsideClient: Send + Sync {
+    async fn set_aside(
+        &self,
+        request: inventory::v1::SetAsideRequest,
+    ) -> Result<inventory::v1::SetAsideResponse, Status>;
+    async fn return_set_aside(
+        &self,
+        request: inventory::v1::ReturnSetAsideRequest,
+    ) -> Result<inventory::v1::ReturnSetAsideResponse, Status>;
+}
+
 /// Money for orders.
 #[async_trait]
 pub trait PaymentsClient: Send + Sync {

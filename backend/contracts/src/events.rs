@@ -5,7 +5,10 @@ pub mod inventory;
 pub mod orders;
 pub mod payments;
 pub mod products;
+mod registry;
 pub mod users;
+
+pub use registry::{EVENTS, EventType, find};
 
 /// Declares that a payload is an event: its type, topic, key and aggregate.
 macro_rules! event {
@@ -15,6 +18,13 @@ macro_rules! event {
             const TOPIC: &'static str = $topic;
             fn partition_key(&self) -> String {
                 self.$key.to_string()
+            }
+            fn verify(payload: &str) -> Result<(), String> {
+                static SCHEMA: std::sync::OnceLock<serde_json::Value> = std::sync::OnceLock::new();
+                $crate::schema::check::text(
+                    SCHEMA.get_or_init($crate::schema::payload::<$type>),
+                    payload,
+                )
             }
         }
     };
@@ -28,6 +38,13 @@ macro_rules! event {
             fn aggregate_id(&self) -> String {
                 let $this = self;
                 $aggregate
+            }
+            fn verify(payload: &str) -> Result<(), String> {
+                static SCHEMA: std::sync::OnceLock<serde_json::Value> = std::sync::OnceLock::new();
+                $crate::schema::check::text(
+                    SCHEMA.get_or_init($crate::schema::payload::<$type>),
+                    payload,
+                )
             }
         }
     };

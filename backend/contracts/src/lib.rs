@@ -9,11 +9,13 @@
 //! is a new version beside the old one. No event carries a name, an e-mail
 //! address, a phone number or a postal address.
 //!
-//! Start with [`topics`], then [`events`], then [`clients`].
+//! Start with [`topics`], then [`events`] and their [`schema`], then [`clients`].
 
 pub mod clients;
+pub mod documents;
 pub mod events;
 #[allow(clippy::all, missing_docs, clippy::pedantic, unused_qualifications)]
 #[path = "generated/packages.rs"]
 pub mod generated;
+pub mod schema;
 pub mod topics;

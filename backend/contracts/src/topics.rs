@@ -7,6 +7,10 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topic {
     pub name: &'static str,
+    /// The service whose aggregate it is.
+    pub producer: &'static str,
+    /// The field of every payload that is the Kafka key.
+    pub key: &'static str,
     pub partitions: i32,
     pub keep: Keep,
 }
@@ -38,22 +42,33 @@ pub const USER: &str = "ecommerce.user.user";
 pub const CART: &str = "ecommerce.cart.cart";
 
 /// Dead letters wait this long for a person.
-const DEAD_LETTER_DAYS: u32 = 90;
+pub const DEAD_LETTER_DAYS: u32 = 90;
 
-const fn topic(name: &'static str, partitions: i32, keep: Keep) -> Topic {
-    Topic { name, partitions, keep }
+const fn topic(
+    name: &'static str,
+    producer: &'static str,
+    key: &'static str,
+    partitions: i32,
+    keep: Keep,
+) -> Topic {
+    Topic { name, producer, key, partitions, keep }
 }
 
 /// Topics that hold events.
 pub const TOPICS: &[Topic] = &[
-    topic(ORDER, 2, Keep::Everything),
-    topic(STOCK, 2, Keep::Everything),
-    topic(RESERVATION, 2, Keep::Days(30)),
-    topic(PRODUCT, 2, Keep::Everything),
-    topic(PAYMENT, 2, Keep::Everything),
-    topic(USER, 1, Keep::Everything),
-    topic(CART, 1, Keep::Days(30)),
+    topic(ORDER, "orders", "orderId", 2, Keep::Everything),
+    topic(STOCK, "inventory", "productId", 2, Keep::Everything),
+    topic(RESERVATION, "inventory", "orderId", 2, Keep::Days(30)),
+    topic(PRODUCT, "catalog", "productId", 2, Keep::Everything),
+    topic(PAYMENT, "payments", "orderId", 2, Keep::Everything),
+    topic(USER, "identity", "userId", 1, Keep::Everything),
+    topic(CART, "cart", "cartId", 1, Keep::Days(30)),
 ];
+
+/// The topic of this name.
+pub fn find(name: &str) -> Option<&'static Topic> {
+    TOPICS.iter().find(|topic| topic.name == name)
+}
 
 /// Where messages of `topic` go that no retry could help.
 pub fn dead_letters(topic: &str) -> String {

@@ -50,6 +50,7 @@ async fn a_service_account_reserves_confirms_and_releases() -> anyhow::Result<()
         order_id: order_id.clone(),
         lines: vec![stock::Line { sku: sku.clone(), qty, sale_id: String::new() }],
         ttl_seconds: 0,
+        accept_backorder: false,
     };
     let refused = client.reserve_stock(reserve(2)).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated);

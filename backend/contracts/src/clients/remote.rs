@@ -8,7 +8,7 @@ use platform::{Clock, grpc};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use super::{CartClient, CatalogClient, PaymentsClient, StockClient};
+use super::{CartClient, CatalogClient, PaymentsClient, SetAsideClient, StockClient};
 use crate::generated::bellavista::{cart, catalog, inventory, payments};
 
 /// Speaks in the name of one service account.
@@ -61,6 +61,11 @@ forward!(StockClient within grpc::CALL_TIMEOUT, inventory::v1::inventory_client:
     open_stock => open_stock(inventory::v1::OpenStockRequest) -> inventory::v1::OpenStockResponse,
     pin_hold => pin_hold(inventory::v1::PinHoldRequest) -> inventory::v1::PinHoldResponse,
     return_stock => return_stock(inventory::v1::ReturnStockRequest) -> inventory::v1::ReturnStockResponse,
+});
+
+forward!(SetAsideClient within grpc::CALL_TIMEOUT, inventory::v1::inventory_client::InventoryClient<Channel> {
+    set_aside => set_aside(inventory::v1::SetAsideRequest) -> inventory::v1::SetAsideResponse,
+    return_set_aside => return_set_aside(inventory::v1::ReturnSetAsideRequest) -> inventory::v1::ReturnSetAsideResponse,
 });
 
 forward!(PaymentsClient within MONEY_DEADLINE, payments::v1::payments_client::PaymentsClient<Channel> {

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use shared_types::{Amount, CartId, Currency, OrderId, Sku};
+use utoipa::ToSchema;
 
 use super::event;
 use crate::topics::CART;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CartLine {
     pub sku: Sku,
@@ -14,7 +15,7 @@ pub struct CartLine {
 }
 
 /// The cart became an order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CartCheckedOut {
     pub cart_id: CartId,

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use shared_types::{OrderId, ProductId, Sku, Timestamp};
+use utoipa::ToSchema;
 
 use super::event;
 use crate::topics::{RESERVATION, STOCK};
 
 /// One per sku, warehouse and commit; a batch publishes one with totals.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StockAdjusted {
     pub product_id: ProductId,
@@ -24,7 +25,7 @@ pub struct StockAdjusted {
 }
 
 /// `available` fell to the threshold: once per crossing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StockLow {
     pub product_id: ProductId,
@@ -33,16 +34,19 @@ pub struct StockLow {
     pub threshold: i64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldLine {
     pub product_id: ProductId,
     pub sku: Sku,
     pub qty: i64,
     pub warehouse: String,
+    /// The flash sale whose set-aside the units come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sale_id: Option<uuid::Uuid>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservationHeld {
     pub order_id: OrderId,
@@ -50,21 +54,21 @@ pub struct ReservationHeld {
     pub expires_at: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservationConfirmed {
     pub order_id: OrderId,
     pub lines: Vec<HeldLine>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservationReleased {
     pub order_id: OrderId,
     pub lines: Vec<HeldLine>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservationExpired {
     pub order_id: OrderId,
@@ -72,14 +76,18 @@ pub struct ReservationExpired {
 }
 
 /// Answer to an order whose reservation was pending: nothing was held.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservationInsufficient {
     pub order_id: OrderId,
     pub short: Vec<Short>,
+    /// The order waits its turn for what is short; `reservation.held` follows
+    /// when it came.
+    #[serde(default)]
+    pub backordered: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Short {
     pub sku: Sku,

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use shared_types::{Amount, CartId, Currency, GuestId, OrderId, PaymentId, ProductId, Sku, UserId};
+use utoipa::ToSchema;
 
 use super::event;
 use crate::topics::ORDER;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderCreated {
     pub order_id: OrderId,
@@ -24,7 +25,7 @@ pub struct OrderCreated {
 }
 
 /// Whether the stock was held when the order was placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reservation {
     Held,
@@ -32,7 +33,7 @@ pub enum Reservation {
     Pending,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderedItem {
     pub product_id: ProductId,
@@ -41,7 +42,7 @@ pub struct OrderedItem {
     pub price: Amount,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Amounts {
     pub subtotal: Amount,
@@ -50,7 +51,7 @@ pub struct Amounts {
     pub shipping: Amount,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderPaid {
     pub order_id: OrderId,
@@ -59,7 +60,7 @@ pub struct OrderPaid {
     pub currency: Currency,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderConfirmed {
     pub order_id: OrderId,
@@ -67,7 +68,7 @@ pub struct OrderConfirmed {
 }
 
 /// An order that ended without being fulfilled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderEnded {
     pub order_id: OrderId,
@@ -81,11 +82,11 @@ pub struct OrderEnded {
     pub refunded_amount: Amount,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct OrderCanceled(pub OrderEnded);
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct OrderFailed(pub OrderEnded);
 

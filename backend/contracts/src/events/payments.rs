@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use shared_types::{Amount, Currency, OrderId, PaymentId, RefundId};
+use utoipa::ToSchema;
 
 use super::event;
 use crate::topics::PAYMENT;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentAuthorized {
     pub order_id: OrderId,
@@ -16,7 +17,7 @@ pub struct PaymentAuthorized {
     pub provider: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentCaptured {
     pub order_id: OrderId,
@@ -26,7 +27,7 @@ pub struct PaymentCaptured {
     pub provider: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentFailed {
     pub order_id: OrderId,
@@ -41,7 +42,7 @@ pub struct PaymentFailed {
     pub is_final: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRefunded {
     pub order_id: OrderId,

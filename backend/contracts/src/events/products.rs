@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use shared_types::catalog::{Media, ProductStatus};
 use shared_types::{Amount, Currency, ProductId, Sku, Timestamp, VariantId};
+use utoipa::ToSchema;
 
 use super::event;
 use crate::topics::PRODUCT;
 
 /// The full public product; deleting shows as status `ARCHIVED`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductUpdated {
     pub product_id: ProductId,
@@ -26,7 +27,7 @@ pub struct ProductUpdated {
     pub updated_at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductVariant {
     pub id: VariantId,
@@ -40,7 +41,7 @@ pub struct ProductVariant {
     pub opening_stock: Option<i64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PriceChanged {
     pub product_id: ProductId,

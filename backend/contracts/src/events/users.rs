@@ -2,18 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use shared_types::{SessionId, UserId};
+use utoipa::ToSchema;
 
 use super::event;
 use crate::topics::USER;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserRegistered {
     pub user_id: UserId,
 }
 
 /// Tokens of this session are no longer good.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRevoked {
     pub user_id: UserId,

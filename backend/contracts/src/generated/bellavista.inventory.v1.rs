@@ -18,6 +18,9 @@ pub struct ReserveRequest {
     /// 0: the configured time.
     #[prost(uint32, tag = "3")]
     pub ttl_seconds: u32,
+    /// The order may wait for units that are not there, where the sku allows it.
+    #[prost(bool, tag = "4")]
+    pub accept_backorder: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShortLine {
@@ -36,6 +39,17 @@ pub struct ReserveResponse {
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, repeated, tag = "3")]
     pub short: ::prost::alloc::vec::Vec<ShortLine>,
+    /// HELD with lines here: the order waits its turn for these units. It expires
+    /// no sooner than some time after they came.
+    #[prost(message, repeated, tag = "4")]
+    pub waiting: ::prost::alloc::vec::Vec<WaitingLine>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitingLine {
+    #[prost(string, tag = "1")]
+    pub sku: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub qty: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseRequest {
@@ -47,6 +61,8 @@ pub struct ReleaseResponse {
     /// False when there was nothing (left) to release.
     #[prost(bool, tag = "1")]
     pub released: bool,
+    #[prost(enumeration = "HoldState", tag = "2")]
+    pub was: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfirmRequest {
@@ -57,6 +73,8 @@ pub struct ConfirmRequest {
 pub struct ConfirmResponse {
     #[prost(enumeration = "ConfirmOutcome", tag = "1")]
     pub outcome: i32,
+    #[prost(enumeration = "HoldState", tag = "2")]
+    pub was: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StockQuery {
@@ -135,6 +153,37 @@ pub struct ReturnStockResponse {
     #[prost(bool, tag = "1")]
     pub returned: bool,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetAsideRequest {
+    #[prost(string, tag = "1")]
+    pub sale_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub sku: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub qty: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetAsideResponse {
+    #[prost(enumeration = "SetAsideOutcome", tag = "1")]
+    pub outcome: i32,
+    /// Units that can be sold outside the sale.
+    #[prost(int64, tag = "2")]
+    pub available: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReturnSetAsideRequest {
+    #[prost(string, tag = "1")]
+    pub sale_id: ::prost::alloc::string::String,
+    /// Empty: all skus of the sale.
+    #[prost(string, tag = "2")]
+    pub sku: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReturnSetAsideResponse {
+    /// Units that went back to ordinary stock by this call.
+    #[prost(int64, tag = "1")]
+    pub returned: i64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ReserveOutcome {
@@ -160,6 +209,49 @@ impl ReserveOutcome {
             "RESERVE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
             "HELD" => Some(Self::Held),
             "SHORT" => Some(Self::Short),
+            _ => None,
+        }
+    }
+}
+/// How the hold of an order stood when a command met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HoldState {
+    Unspecified = 0,
+    NeverHeld = 1,
+    /// Waits for units that are not there yet.
+    Waiting = 2,
+    Live = 3,
+    Allocated = 4,
+    GivenBack = 5,
+    RanOut = 6,
+}
+impl HoldState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HOLD_STATE_UNSPECIFIED",
+            Self::NeverHeld => "NEVER_HELD",
+            Self::Waiting => "WAITING",
+            Self::Live => "LIVE",
+            Self::Allocated => "ALLOCATED",
+            Self::GivenBack => "GIVEN_BACK",
+            Self::RanOut => "RAN_OUT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HOLD_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "NEVER_HELD" => Some(Self::NeverHeld),
+            "WAITING" => Some(Self::Waiting),
+            "LIVE" => Some(Self::Live),
+            "ALLOCATED" => Some(Self::Allocated),
+            "GIVEN_BACK" => Some(Self::GivenBack),
+            "RAN_OUT" => Some(Self::RanOut),
             _ => None,
         }
     }
@@ -190,6 +282,36 @@ impl ConfirmOutcome {
             "CONFIRM_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
             "CONFIRMED" => Some(Self::Confirmed),
             "HOLD_GONE" => Some(Self::HoldGone),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SetAsideOutcome {
+    Unspecified = 0,
+    SetAside = 1,
+    /// Fewer units than asked for can be carved out; nothing was.
+    TooFew = 2,
+}
+impl SetAsideOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SET_ASIDE_OUTCOME_UNSPECIFIED",
+            Self::SetAside => "SET_ASIDE",
+            Self::TooFew => "TOO_FEW",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SET_ASIDE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "SET_ASIDE" => Some(Self::SetAside),
+            "TOO_FEW" => Some(Self::TooFew),
             _ => None,
         }
     }
@@ -469,6 +591,63 @@ pub mod inventory_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Carves units out for a flash sale: all or none. Idempotent per sale and sku.
+        pub async fn set_aside(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetAsideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetAsideResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/bellavista.inventory.v1.Inventory/SetAside",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("bellavista.inventory.v1.Inventory", "SetAside"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a sale's set-aside: what is left can be sold by anybody. Idempotent.
+        pub async fn return_set_aside(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReturnSetAsideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReturnSetAsideResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/bellavista.inventory.v1.Inventory/ReturnSetAside",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "bellavista.inventory.v1.Inventory",
+                        "ReturnSetAside",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -522,6 +701,22 @@ pub mod inventory_server {
             request: tonic::Request<super::ReturnStockRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ReturnStockResponse>,
+            tonic::Status,
+        >;
+        /// Carves units out for a flash sale: all or none. Idempotent per sale and sku.
+        async fn set_aside(
+            &self,
+            request: tonic::Request<super::SetAsideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetAsideResponse>,
+            tonic::Status,
+        >;
+        /// Ends a sale's set-aside: what is left can be sold by anybody. Idempotent.
+        async fn return_set_aside(
+            &self,
+            request: tonic::Request<super::ReturnSetAsideRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReturnSetAsideResponse>,
             tonic::Status,
         >;
     }
@@ -892,6 +1087,96 @@ pub mod inventory_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReturnStockSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/bellavista.inventory.v1.Inventory/SetAside" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetAsideSvc<T: Inventory>(pub Arc<T>);
+                    impl<
+                        T: Inventory,
+                    > tonic::server::UnaryService<super::SetAsideRequest>
+                    for SetAsideSvc<T> {
+                        type Response = super::SetAsideResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetAsideRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Inventory>::set_aside(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetAsideSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/bellavista.inventory.v1.Inventory/ReturnSetAside" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReturnSetAsideSvc<T: Inventory>(pub Arc<T>);
+                    impl<
+                        T: Inventory,
+                    > tonic::server::UnaryService<super::ReturnSetAsideRequest>
+                    for ReturnSetAsideSvc<T> {
+                        type Response = super::ReturnSetAsideResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReturnSetAsideRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Inventory>::return_set_aside(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReturnSetAsideSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -61,6 +61,7 @@ pub async fn reserve(
         order_id: order_id.to_string(),
         lines: lines.to_vec(),
         ttl_seconds: 0,
+        accept_backorder: false,
     };
     let out = &app.out;
     let answer = out.stock_gate.call(out.reserve_limit, out.stock.reserve(request)).await?;

@@ -89,6 +89,7 @@ async fn a_late_reservation_lets_the_order_go_on() {
         sku: "SHIRT-M".parse().unwrap(),
         qty: 1,
         warehouse: "main".into(),
+        sale_id: None,
     };
     let expires_at = Some("2026-11-20T10:10:00Z".parse().unwrap());
     let held = ReservationHeld { order_id: order, lines: vec![line], expires_at };
@@ -105,7 +106,7 @@ async fn a_late_refusal_of_stock_cancels_the_order() {
     let consumer = shop.service.consumer.as_ref().unwrap();
     let order = pending(&shop, &one_shirt()).await;
     let short = vec![Short { sku: "SHIRT-M".parse().unwrap(), requested: 1, available: 0 }];
-    let event = ReservationInsufficient { order_id: order, short };
+    let event = ReservationInsufficient { order_id: order, short, backordered: false };
     shop.bench.deliver(consumer, &event).await.unwrap();
     assert_eq!(shop.status(order).await, ("CANCELED".into(), "done".into()));
     assert_eq!(shop.causes(order).await, ["placed", "stock_short"]);

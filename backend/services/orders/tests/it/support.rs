@@ -99,6 +99,7 @@ impl StockClient for Neighbours {
                 outcome: stock::ReserveOutcome::Short.into(),
                 expires_at: None,
                 short: short.collect(),
+                waiting: Vec::new(),
             });
         }
         let mut world = self.lock();
@@ -106,7 +107,8 @@ impl StockClient for Neighbours {
         let expires_at = Some(prost_types::Timestamp { seconds: world.hold_until, nanos: 0 });
         drop(world);
         let outcome = stock::ReserveOutcome::Held.into();
-        answer(lost, stock::ReserveResponse { outcome, expires_at, short: Vec::new() })
+        let (short, waiting) = (Vec::new(), Vec::new());
+        answer(lost, stock::ReserveResponse { outcome, expires_at, short, waiting })
     }
 
     async fn release(&self, r: stock::ReleaseRequest) -> Result<stock::ReleaseResponse, Status> {
@@ -116,7 +118,7 @@ impl StockClient for Neighbours {
         let allocated = world.allocated.remove(&r.order_id);
         let released = world.held.remove(&r.order_id).is_some() || allocated;
         drop(world);
-        answer(lost, stock::ReleaseResponse { released })
+        answer(lost, stock::ReleaseResponse { released, ..Default::default() })
     }
 
     async fn confirm(&self, r: stock::ConfirmRequest) -> Result<stock::ConfirmResponse, Status> {
@@ -134,7 +136,7 @@ impl StockClient for Neighbours {
             false => stock::ConfirmOutcome::HoldGone.into(),
         };
         drop(world);
-        answer(lost, stock::ConfirmResponse { outcome })
+        answer(lost, stock::ConfirmResponse { outcome, ..Default::default() })
     }
 
     async fn query(&self, _: stock::StockQuery) -> Result<stock::StockStatus, Status> {

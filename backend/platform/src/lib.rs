@@ -11,6 +11,7 @@
 //!
 //! Start with [`service`], then [`error`], [`http`], [`outbox`] and [`consumer`].
 
+pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod outbox;
 pub mod paging;
+pub mod policy;
 pub mod resilience;
 pub mod service;
 pub mod testing;

@@ -1,5 +1,6 @@
 //! Every event, by the service that publishes it.
 
+pub mod audit;
 pub mod cart;
 pub mod inventory;
 pub mod orders;

@@ -9,6 +9,7 @@ use sqlx::PgPool;
 use tonic::service::RoutesBuilder;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::audit::Audit;
 use crate::auth::{Issuer, KeyRing, PublicKeys, Verifier};
 use crate::clock::{Clock, Ids};
 use crate::config::Config;
@@ -30,6 +31,8 @@ pub struct Context {
     pub verifier: Verifier,
     pub cipher: ColumnCipher,
     pub outbox: Outbox,
+    /// The service's audit log.
+    pub audit: Audit,
     pub lifecycle: Lifecycle,
 }
 
@@ -48,13 +51,16 @@ impl Context {
             Some(url) => PublicKeys::remote(url)?,
             None => PublicKeys::local(&ring),
         };
+        let cipher = ColumnCipher::load_or_create(&auth.column_key_file)?;
+        let outbox = Outbox::new(clock.clone(), ids.clone());
         Ok(Context {
             service,
             pool,
+            audit: Audit::new(service, clock.clone(), ids.clone(), outbox.clone(), cipher.clone()),
             issuer: Issuer::new(ring, &auth.issuer),
             verifier: Verifier::new(keys, &auth.issuer, clock.clone()),
-            cipher: ColumnCipher::load_or_create(&auth.column_key_file)?,
-            outbox: Outbox::new(clock.clone(), ids.clone()),
+            cipher,
+            outbox,
             clock,
             ids,
             lifecycle,

@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 pub use client::{Client, TestAnswer, TestRequest};
 pub use events::{OutboxRow, OutgoingEvent, deliver, deliver_raw, drain_outbox, outbox, outbox_of};
 
+use crate::audit::Audit;
 use crate::auth::{Claims, Issuer, KeyRing, PublicKeys, Verifier};
 use crate::clock::{Clock, Ids};
 use crate::config::Config;
@@ -113,13 +114,16 @@ pub async fn house(service: &'static str, migrations: &'static Migrator, setting
     let ids = Ids::seeded(seed, clock.clone());
     let issuer = &config.ground.auth.issuer;
     let keys = PublicKeys::local(&ring);
+    let outbox = Outbox::new(clock.clone(), ids.clone());
+    let cipher = ColumnCipher::new(&[7; 32]);
     let ctx = Context {
         service,
         pool,
+        audit: Audit::new(service, clock.clone(), ids.clone(), outbox.clone(), cipher.clone()),
         issuer: Issuer::new(ring, issuer),
         verifier: Verifier::new(keys, issuer, clock.clone()),
-        cipher: ColumnCipher::new(&[7; 32]),
-        outbox: Outbox::new(clock.clone(), ids.clone()),
+        cipher,
+        outbox,
         clock,
         ids,
         lifecycle: Lifecycle::new(),

@@ -3,7 +3,7 @@
 use platform::outbox::Event;
 use serde_json::Value;
 
-use super::{cart, inventory, orders, payments, products, users};
+use super::{audit, cart, inventory, orders, payments, products, users};
 use crate::schema;
 
 /// What is known of an event type without a value of it.
@@ -50,6 +50,7 @@ events![
     users::UserRegistered,
     users::SessionRevoked,
     cart::CartCheckedOut,
+    audit::AuditRecorded,
 ];
 
 /// The type of this name.

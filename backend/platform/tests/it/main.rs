@@ -1,5 +1,6 @@
 //! Tests of the ground against real PostgreSQL and a real Kafka client.
 
+mod audit;
 mod bench;
 mod burst;
 mod cluster;

@@ -91,6 +91,9 @@ pub fn all(consumers: &[&str]) -> Vec<(String, i32, i64)> {
         let kept = Keep::Days(DEAD_LETTER_DAYS).retention_ms();
         all.push((dead_letters(topic.name), 1, kept));
     }
+    for own in [platform::outbox::DEAD_OUTBOX, platform::consumer::runner::REDRIVE_RESULTS] {
+        all.push((own.to_owned(), 1, Keep::Days(DEAD_LETTER_DAYS).retention_ms()));
+    }
     for consumer in consumers {
         all.push((redrive(consumer), 1, Keep::Days(DEAD_LETTER_DAYS).retention_ms()));
     }

@@ -144,6 +144,26 @@ fn decode<P: DeserializeOwned>(event: &Received) -> Result<Envelope<P>, HandleEr
     })
 }
 
+/// A message of a topic that is taken as it is, such as a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawMessage {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    /// Empty for messages without one.
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Takes messages that are not read as events. There is no inbox row and no
+/// dead letter behind it: it must know a message it has seen by its place, and
+/// whatever it answers with an error is brought again until it is taken.
+#[async_trait]
+pub trait TakeRaw: Send + Sync {
+    async fn take(&self, tx: &mut PgConnection, message: &RawMessage) -> anyhow::Result<()>;
+}
+
 /// What a service listens to.
 pub struct Consumer {
     /// The service's name; also the Kafka group.
@@ -151,12 +171,13 @@ pub struct Consumer {
     /// How long a fetch may wait at the broker: short where a buyer waits.
     pub fetch_wait: Duration,
     handlers: BTreeMap<&'static str, Arc<dyn Handler>>,
+    raw: BTreeMap<&'static str, Arc<dyn TakeRaw>>,
     topics: Vec<&'static str>,
 }
 
 impl Consumer {
     pub fn new(name: &'static str, fetch_wait: Duration) -> Self {
-        Consumer { name, fetch_wait, handlers: BTreeMap::new(), topics: Vec::new() }
+        Consumer { name, fetch_wait, handlers: BTreeMap::new(), raw: BTreeMap::new(), topics: Vec::new() }
     }
 
     /// Listens to events of type `E`.
@@ -167,6 +188,20 @@ impl Consumer {
         let typed = Typed { handler, event: std::marker::PhantomData };
         self.handlers.insert(E::TYPE, Arc::new(typed));
         self
+    }
+
+    /// Takes every message of `topic` as it is; nothing of it is read as an event.
+    pub fn on_raw(mut self, topic: &'static str, taker: Arc<dyn TakeRaw>) -> Self {
+        if !self.topics.contains(&topic) {
+            self.topics.push(topic);
+        }
+        self.raw.insert(topic, taker);
+        self
+    }
+
+    /// Who takes the messages of `topic` as they are.
+    pub fn raw_taker(&self, topic: &str) -> Option<&Arc<dyn TakeRaw>> {
+        self.raw.get(topic)
     }
 
     pub fn topics(&self) -> &[&'static str] {

@@ -36,6 +36,11 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync {
     fn aggregate_id(&self) -> String {
         self.partition_key()
     }
+    /// Checks a payload of this type against its published schema; says what
+    /// is wrong with it. Asked by producers in debug builds.
+    fn verify(_payload: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// An event about to be appended.
@@ -59,14 +64,25 @@ impl NewEvent {
         self
     }
 
+    /// An event to append. In debug builds a payload that its schema refuses is
+    /// an error; in release the tests have shown that none is.
     pub fn of<E: Event>(ids: &Ids, event: &E) -> Result<Self, serde_json::Error> {
+        let payload = serde_json::value::to_raw_value(event)?;
+        if cfg!(debug_assertions)
+            && let Err(wrong) = E::verify(payload.get())
+        {
+            return Err(serde::ser::Error::custom(format!(
+                "{} against its schema: {wrong}",
+                E::TYPE
+            )));
+        }
         Ok(NewEvent {
             event_id: ids.uuid(),
             topic: E::TOPIC,
             event_type: E::TYPE,
             partition_key: event.partition_key(),
             aggregate_id: event.aggregate_id(),
-            payload: serde_json::value::to_raw_value(event)?,
+            payload,
             context: trace::current(),
         })
     }
@@ -213,3 +229,6 @@ pub struct Envelope<P> {
 }
 
 pub const SCHEMA_VERSION: &str = "1.0";
+
+/// Where the relay shows what the broker refused for good.
+pub const DEAD_OUTBOX: &str = "outbox.DLQ";

@@ -28,6 +28,12 @@ pub use client::ConsumerHealth;
 pub(crate) use message::presentable;
 pub use message::{REDRIVE_DISCARD, REDRIVE_OF};
 
+/// Where consumers say what became of messages that were sent back to them.
+pub const REDRIVE_RESULTS: &str = "redrive.results";
+/// Of a result: the consumer, and `done`, `duplicate` or `ignored`.
+pub const REDRIVE_CONSUMER: &str = "x-redrive-consumer";
+pub const REDRIVE_OUTCOME: &str = "x-redrive-outcome";
+
 use super::Consumer;
 use crate::config::Broker;
 use crate::service::Context;

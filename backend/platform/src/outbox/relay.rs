@@ -165,7 +165,7 @@ impl Relay {
                 reason,
                 "the broker refused a record for good"
             );
-            row.bury(connection, reason, self.ctx.clock.now()).await.context("burying a row")?;
+            row.bury(connection, reason, &self.ctx).await.context("burying a row")?;
             metrics::counter!("outbox_refused_total", "service" => service).increment(1);
         }
         Ok(())

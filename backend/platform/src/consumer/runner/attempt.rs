@@ -10,6 +10,8 @@ use sqlx::{PgConnection, PgPool, Row};
 use crate::consumer::{Consumer, Done, HandleError, Handler, Received};
 use crate::trace::{self, TraceContext};
 
+use super::redrive::Receipt;
+
 /// What an attempt that did not fail came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -57,7 +59,7 @@ pub async fn run(
     now: Timestamp,
     event: &Received,
 ) -> Result<Outcome, HandleError> {
-    run_from(consumer, pool, now, event, Origin::Anywhere).await
+    run_from(consumer, pool, now, event, Origin::Anywhere, None).await
 }
 
 /// The same for an event of the given origin.
@@ -67,9 +69,10 @@ pub async fn run_from(
     now: Timestamp,
     event: &Received,
     origin: Origin<'_>,
+    receipt: Option<Receipt<'_>>,
 ) -> Result<Outcome, HandleError> {
     let handler = consumer.handler(&event.event_type);
-    if handler.is_none() && matches!(origin, Origin::Anywhere | Origin::Live { .. }) {
+    if handler.is_none() && receipt.is_none() && matches!(origin, Origin::Anywhere | Origin::Live { .. }) {
         return Ok(Outcome::Ignored);
     }
     let context = TraceContext::of_event(&event.trace_id, &event.correlation_id, event.event_id);
@@ -78,6 +81,9 @@ pub async fn run_from(
         let mut tx = pool.begin().await?;
         let (outcome, done) =
             in_transaction(consumer, handler, &mut tx, now, event, origin).await?;
+        if let Some(receipt) = receipt {
+            receipt.give(&mut tx, outcome).await?;
+        }
         tx.commit().await?;
         if let Some(then) = done.after_commit {
             after(then);

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{self, Origin, Outcome};
 use super::message::{Failure, Incoming};
 use super::{Shared, parking, redrive};
-use crate::consumer::HandleError;
+use crate::consumer::{HandleError, RawMessage, TakeRaw};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -56,6 +56,10 @@ enum Step {
 
 /// An error here is an outage: the same step is taken again later.
 async fn once(shared: &Shared, message: &Incoming) -> anyhow::Result<Step> {
+    if let Some(taker) = shared.consumer.raw_taker(&message.topic) {
+        take(shared, taker.as_ref(), message).await?;
+        return Ok(Step::Settled);
+    }
     if message.redriven && redrive::settle(shared, message).await? {
         return Ok(Step::Settled);
     }
@@ -93,5 +97,20 @@ async fn handle(shared: &Shared, message: &Incoming) -> Result<Outcome, HandleEr
     let event = attempt::decode(&message.value)?;
     let origin = Origin::Live { topic: &message.topic, key: &message.key };
     let (pool, now) = (&shared.ctx.pool, shared.ctx.clock.now());
-    attempt::run_from(&shared.consumer, pool, now, &event, origin).await
+    let receipt = redrive::receipt(shared, message);
+    attempt::run_from(&shared.consumer, pool, now, &event, origin, receipt).await
+}
+
+async fn take(shared: &Shared, taker: &dyn TakeRaw, message: &Incoming) -> anyhow::Result<()> {
+    let mut tx = shared.ctx.pool.begin().await?;
+    let raw = RawMessage {
+        topic: message.topic.clone(),
+        partition: message.partition,
+        offset: message.offset,
+        key: message.key.clone(),
+        value: message.value.clone(),
+        headers: message.headers.clone(),
+    };
+    taker.take(&mut tx, &raw).await?;
+    Ok(tx.commit().await?)
 }

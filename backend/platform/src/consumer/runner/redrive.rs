@@ -1,12 +1,52 @@
 //! Messages that an operator sends back, or gives up.
 
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 
-use super::attempt::{self, Origin};
-use super::message::{Failure, Incoming};
+use super::attempt::{self, Origin, Outcome};
+use super::message::{Failure, Incoming, REDRIVE_OF};
 use super::parking::count_dead;
-use super::{RETRY_AFTER, Shared};
+use super::{REDRIVE_CONSUMER, REDRIVE_OUTCOME, REDRIVE_RESULTS, RETRY_AFTER, Shared};
 use crate::consumer::HandleError;
+use crate::outbox::{Outbox, RawRecord};
+
+/// Tells the one who sent a message back that it is settled, on the transaction
+/// that settles it.
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt<'a> {
+    outbox: &'a Outbox,
+    consumer: &'static str,
+    of: &'a str,
+}
+
+/// The receipt owed for `message`; none when nobody sent it back.
+pub fn receipt<'a>(shared: &'a Shared, message: &'a Incoming) -> Option<Receipt<'a>> {
+    let of = message.headers.get(REDRIVE_OF)?;
+    Some(Receipt { outbox: &shared.ctx.outbox, consumer: shared.consumer.name, of })
+}
+
+impl Receipt<'_> {
+    pub async fn give(&self, tx: &mut PgConnection, outcome: Outcome) -> anyhow::Result<()> {
+        let outcome = match outcome {
+            Outcome::Done => "done",
+            Outcome::Duplicate => "duplicate",
+            Outcome::Ignored => "ignored",
+            // Not settled here: it waits in `parked`, or somebody else has it.
+            Outcome::Behind | Outcome::Gone => return Ok(()),
+        };
+        let headers = [
+            (REDRIVE_OF, self.of),
+            (REDRIVE_CONSUMER, self.consumer),
+            (REDRIVE_OUTCOME, outcome),
+        ];
+        let record = RawRecord {
+            topic: REDRIVE_RESULTS.to_owned(),
+            key: Some(self.of.as_bytes().to_vec()),
+            value: None,
+            headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        };
+        self.outbox.append_raw(tx, record).await
+    }
+}
 
 /// Settles a message that came back. False when nothing of it is parked here:
 /// then it is handled like any other.
@@ -50,7 +90,8 @@ async fn again(shared: &Shared, id: i64, message: &Incoming) -> anyhow::Result<(
     let attempted = async {
         let event = attempt::decode(&message.value)?;
         let (pool, now) = (&shared.ctx.pool, shared.ctx.clock.now());
-        attempt::run_from(&shared.consumer, pool, now, &event, Origin::Dead { id }).await
+        let receipt = receipt(shared, message);
+        attempt::run_from(&shared.consumer, pool, now, &event, Origin::Dead { id }, receipt).await
     };
     let error = match attempted.await {
         Ok(_) => return Ok(()),

@@ -136,7 +136,8 @@ async fn settle_one(shared: &Shared, parked: &Parked) -> anyhow::Result<bool> {
         let event = attempt::decode(&parked.message.value)?;
         let origin = Origin::Parked { id: parked.id, attempts: parked.attempts };
         let (pool, now) = (&shared.ctx.pool, shared.ctx.clock.now());
-        attempt::run_from(&shared.consumer, pool, now, &event, origin).await
+        let receipt = super::redrive::receipt(shared, &parked.message);
+        attempt::run_from(&shared.consumer, pool, now, &event, origin, receipt).await
     };
     match attempted.await {
         Ok(_) => {

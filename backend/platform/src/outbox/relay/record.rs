@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers, OwnedHeaders};
 use serde_json::json;
 use serde_json::value::RawValue;
 use shared_types::Timestamp;
@@ -11,7 +11,11 @@ use sqlx::{Connection, FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::auth::TENANT;
-use crate::outbox::{Envelope, SCHEMA_VERSION};
+use crate::outbox::{DEAD_OUTBOX, Envelope, RawRecord, SCHEMA_VERSION};
+use crate::service::Context;
+
+/// Of a refused record, this much is shown to operators.
+const MAX_NOTICE_BYTES: usize = 800_000;
 
 /// One row, in the order of the table.
 #[derive(Clone, Debug, FromRow)]
@@ -121,8 +125,8 @@ impl Row {
         &self,
         connection: &mut PgConnection,
         reason: &str,
-        now: Timestamp,
-    ) -> Result<(), sqlx::Error> {
+        ctx: &Context,
+    ) -> anyhow::Result<()> {
         let encode = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|b| STANDARD.encode(b));
         let record = json!({
             "eventType": self.event_type,
@@ -149,10 +153,45 @@ impl Row {
         .bind(&self.partition_key)
         .bind(sqlx::types::Json(record))
         .bind(reason)
-        .bind(now)
+        .bind(ctx.clock.now())
         .execute(&mut *tx)
         .await?;
         sqlx::query("DELETE FROM outbox WHERE id = $1").bind(self.id).execute(&mut *tx).await?;
-        tx.commit().await
+        if self.topic != DEAD_OUTBOX {
+            ctx.outbox.append_raw(&mut tx, self.notice(ctx, reason)?).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// The record as a dead letter of the relay. What is too large to travel is
+    /// cut and says so; the whole stays in `outbox_dead`.
+    fn notice(&self, ctx: &Context, reason: &str) -> anyhow::Result<RawRecord> {
+        let record = self.record(ctx.service)?;
+        let mut headers: BTreeMap<String, String> = BTreeMap::new();
+        for header in record.headers.iter() {
+            let value = String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned();
+            headers.insert(header.key.to_owned(), value);
+        }
+        let cut = record.value.len() > MAX_NOTICE_BYTES;
+        for (name, value) in [
+            ("x-dlq-topic", self.topic.clone()),
+            ("x-dlq-partition", "-1".to_owned()),
+            ("x-dlq-offset", self.id.to_string()),
+            ("x-dlq-consumer", format!("relay.{}", ctx.service)),
+            ("x-dlq-attempts", "1".to_owned()),
+            ("x-dlq-error-code", "broker_refused".to_owned()),
+            ("x-dlq-error", crate::consumer::runner::presentable(reason)),
+            ("x-dlq-first-failed-at", ctx.clock.now().to_string()),
+            ("x-outbox-cut", cut.to_string()),
+        ] {
+            headers.insert(name.to_owned(), value);
+        }
+        let kept = record.value.get(..MAX_NOTICE_BYTES).unwrap_or(&record.value).to_vec();
+        Ok(RawRecord {
+            topic: DEAD_OUTBOX.to_owned(),
+            key: record.key,
+            value: Some(kept),
+            headers,
+        })
     }
 }

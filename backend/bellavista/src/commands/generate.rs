@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 /// Every document as (file name, text). Builds the services, calls nobody.
-pub fn documents(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>> {
+pub fn documents(config: &Config) -> anyhow::Result<Vec<(String, String)>> {
     let databases: HashMap<String, PgConnectOptions> = targets::schemas()
         .into_iter()
         .map(|schema| (schema, PgConnectOptions::new_without_pgpass()))
@@ -29,15 +29,28 @@ pub fn documents(config: &Config) -> anyhow::Result<Vec<(&'static str, String)>>
         (target.build)(&mut assembly).with_context(|| format!("building {}", target.name))?;
     }
     let parts = assembly.services.iter().map(|s| mounted(s).1).collect();
-    Ok(vec![
-        ("openapi.json", api_docs::text(&api_docs::merge(parts))?),
-        ("targets.md", targets::document()),
-    ])
+    let mut documents = vec![
+        ("openapi.json".to_owned(), api_docs::text(&api_docs::merge(parts))?),
+        ("targets.md".to_owned(), targets::document()),
+    ];
+    documents.extend(contracts::documents::all());
+    Ok(documents)
 }
 
 pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     for (name, text) in documents(config)? {
-        let path = args.into.join(name);
+        let path = args.into.join(&name);
+        if let Ok(kept) = std::fs::read_to_string(&path) {
+            let broken = contracts::documents::breaks(&name, &kept);
+            anyhow::ensure!(
+                broken.is_empty(),
+                "{name}: {}; publish a new version of the event beside this one",
+                broken.join("; ")
+            );
+        }
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        }
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
     Ok(())
@@ -54,8 +67,8 @@ mod tests {
         let config = crate::settings::load(&flags).unwrap();
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
         for (name, text) in documents(&config).unwrap() {
-            let kept = std::fs::read_to_string(folder.join(name)).unwrap();
-            assert!(kept == text, "docs/{name} is stale: run `./bv gen`");
+            let kept = std::fs::read_to_string(folder.join(&name)).unwrap();
+            assert!(kept == text, "docs/{name} is stale: run `bellavista generate`");
         }
     }
 }

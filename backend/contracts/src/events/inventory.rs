@@ -43,6 +43,7 @@ pub struct HeldLine {
     pub warehouse: String,
     /// The flash sale whose set-aside the units come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub sale_id: Option<uuid::Uuid>,
 }
 

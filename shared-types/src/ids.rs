@@ -51,4 +51,6 @@ id! {
     RefundId,
     EventId,
     SessionId,
+    DeadLetterId,
+    RedriveId,
 }

@@ -134,3 +134,93 @@ pub struct LedgerEntry {
     pub order_id: Option<OrderId>,
     pub at: Timestamp,
 }
+
+/// `PUT /inventory/warehouses/{code}` and the list of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Warehouse {
+    /// Short and stable: `main`.
+    #[serde(default)]
+    pub code: String,
+    #[serde(default)]
+    pub name: String,
+    /// The lowest number is asked first; no two are alike.
+    #[serde(default)]
+    pub priority: i32,
+}
+
+/// How a sku is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct StockPolicy {
+    pub sku: Sku,
+    /// Stock at or below this is low.
+    pub low_threshold: i64,
+    /// Units per warehouse that are never sold.
+    pub safety_stock: i64,
+    /// Units that orders may wait for in all; null: no order may wait.
+    pub backorder_limit: Option<i64>,
+    /// Units that orders wait for now.
+    pub backordered: i64,
+}
+
+/// `PUT /inventory/{sku}/policy`; what is absent stays as it is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", default)]
+pub struct StockPolicyInput {
+    pub low_threshold: Option<i64>,
+    pub safety_stock: Option<i64>,
+    /// Null takes it away.
+    #[serde(with = "stated")]
+    pub backorder_limit: Option<Option<i64>>,
+}
+
+/// Tells an absent field from one that is null.
+mod stated {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Option<Option<i64>>, s: S) -> Result<S::Ok, S::Error> {
+        value.flatten().serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<i64>>, D::Error> {
+        Option::<i64>::deserialize(d).map(Some)
+    }
+}
+
+/// `POST /inventory/{sku}/counts`: what was physically counted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", default)]
+pub struct StockCount {
+    /// Units that are there.
+    pub counted: Option<i64>,
+    pub reason: String,
+    /// The warehouse; the first by priority when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warehouse: Option<String>,
+}
+
+/// What a count left, and whom it left short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct CountedStock {
+    pub stock: Stock,
+    pub affected_orders: Vec<AffectedOrder>,
+}
+
+/// An order whose promised units are not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct AffectedOrder {
+    pub order_id: OrderId,
+    pub sku: Sku,
+    pub warehouse: String,
+    /// Units of the order that are missing.
+    pub units: i64,
+}

@@ -77,11 +77,11 @@ pub struct PlaceOrder {
 pub struct Address {
     pub name: String,
     pub line1: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "crate::text::or_empty")]
     pub line2: String,
     pub city: String,
     pub postal_code: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "crate::text::or_empty")]
     pub region: String,
     /// ISO 3166-1 alpha-2.
     pub country: String,
@@ -218,4 +218,17 @@ pub struct PayAnswer {
 #[serde(rename_all = "camelCase", default)]
 pub struct CancelOrder {
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_filled_in_may_be_null_or_absent() {
+        let absent: Address = serde_json::from_str(r#"{"line1":"1 Mill Lane"}"#).unwrap();
+        let null = r#"{"line1":"1 Mill Lane","line2":null,"region":null}"#;
+        assert_eq!(serde_json::from_str::<Address>(null).unwrap(), absent);
+        assert!(serde_json::from_str::<Address>(r#"{"line2":7}"#).is_err());
+    }
 }

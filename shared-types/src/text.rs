@@ -1,5 +1,10 @@
 //! Types whose wire and storage form is one string.
 
+/// `null` for a text that may stay empty: many clients send it for what was not filled in.
+pub(crate) fn or_empty<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    Ok(<Option<String> as serde::Deserialize>::deserialize(d)?.unwrap_or_default())
+}
+
 /// Gives a type with `Display` and `FromStr` its serde, storage and schema
 /// mapping as a plain string.
 macro_rules! string_type {

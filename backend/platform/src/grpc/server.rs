@@ -28,12 +28,15 @@ impl Routes {
     pub fn new(descriptors: &'static [u8]) -> anyhow::Result<Self> {
         let mut routes = RoutesBuilder::default();
         let (reporter, health) = tonic_health::server::health_reporter();
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(descriptors)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .context("gRPC reflection")?;
-        routes.add_service(health).add_service(reflection);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(descriptors)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        // Many clients, Python's for one, ask for the older name of the same protocol only.
+        let v1 = reflection().build_v1().context("gRPC reflection")?;
+        let v1alpha = reflection().build_v1alpha().context("gRPC reflection v1alpha")?;
+        routes.add_service(health).add_service(v1).add_service(v1alpha);
         Ok(Routes { routes, reporter, names: Vec::new() })
     }
 

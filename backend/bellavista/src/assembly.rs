@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use contracts::clients::fault::FaultSwitch;
 use contracts::clients::remote::Remote;
+use contracts::clients::traced::Traced;
 use contracts::clients::{CartClient, CatalogClient, PaymentsClient, StockClient};
 use platform::config::Config;
 use platform::lifecycle::Lifecycle;
@@ -72,31 +73,35 @@ impl Assembly {
     }
 
     fn stock_for(&self, caller: &Context) -> anyhow::Result<Arc<dyn StockClient>> {
-        match &self.stock {
-            Some(local) => Ok(local.clone()),
-            None => Ok(self.remote(caller, "inventory")?),
-        }
+        let client: Arc<dyn StockClient> = match &self.stock {
+            Some(local) => local.clone(),
+            None => self.remote(caller, "inventory")?,
+        };
+        Ok(Arc::new(Traced::new(client, caller.service)))
     }
 
     fn payments_for(&self, caller: &Context) -> anyhow::Result<Arc<dyn PaymentsClient>> {
-        match &self.payments {
-            Some(local) => Ok(local.clone()),
-            None => Ok(self.remote(caller, "payments")?),
-        }
+        let client: Arc<dyn PaymentsClient> = match &self.payments {
+            Some(local) => local.clone(),
+            None => self.remote(caller, "payments")?,
+        };
+        Ok(Arc::new(Traced::new(client, caller.service)))
     }
 
     fn catalog_for(&self, caller: &Context) -> anyhow::Result<Arc<dyn CatalogClient>> {
-        match &self.catalog {
-            Some(local) => Ok(local.clone()),
-            None => Ok(self.remote(caller, "catalog")?),
-        }
+        let client: Arc<dyn CatalogClient> = match &self.catalog {
+            Some(local) => local.clone(),
+            None => self.remote(caller, "catalog")?,
+        };
+        Ok(Arc::new(Traced::new(client, caller.service)))
     }
 
     fn cart_for(&self, caller: &Context) -> anyhow::Result<Arc<dyn CartClient>> {
-        match &self.cart {
-            Some(local) => Ok(local.clone()),
-            None => Ok(self.remote(caller, "cart")?),
-        }
+        let client: Arc<dyn CartClient> = match &self.cart {
+            Some(local) => local.clone(),
+            None => self.remote(caller, "cart")?,
+        };
+        Ok(Arc::new(Traced::new(client, caller.service)))
     }
 }
 

@@ -57,6 +57,7 @@ pub async fn run(
         (target.build)(&mut assembly).with_context(|| format!("building {}", target.name))?;
     }
     let alone = !targets.iter().any(|t| t.name == "gateway");
+    platform::telemetry::start(&config.ground.telemetry, &lifecycle)?;
     let health = platform::health::Health::new(lifecycle.clone());
     let mut servers = std::mem::take(&mut assembly.servers);
     if alone && let Some(router) = all_routes(&assembly.services, &lifecycle) {

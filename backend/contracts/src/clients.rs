@@ -7,6 +7,7 @@
 
 pub mod fault;
 pub mod remote;
+pub mod traced;
 
 use async_trait::async_trait;
 use tonic::Status;

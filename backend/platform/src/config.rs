@@ -34,6 +34,8 @@ pub struct Ground {
     pub broker: Broker,
     pub auth: Auth,
     pub log: Log,
+    #[serde(default)]
+    pub telemetry: Telemetry,
     pub lifecycle: LifecycleTimes,
 }
 
@@ -112,6 +114,15 @@ pub enum LogFormat {
     Text,
 }
 
+/// Where spans go.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// `http://127.0.0.1:4317`; empty exports nothing.
+    #[serde(default)]
+    pub otlp_endpoint: String,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LifecycleTimes {
@@ -130,8 +141,18 @@ impl LifecycleTimes {
 pub struct ConfigError(pub String);
 
 /// Sections that belong to the ground; the others belong to services.
-const GROUND: &[&str] =
-    &["home", "http", "grpc", "internal", "database", "broker", "auth", "log", "lifecycle"];
+const GROUND: &[&str] = &[
+    "home",
+    "http",
+    "grpc",
+    "internal",
+    "database",
+    "broker",
+    "auth",
+    "log",
+    "telemetry",
+    "lifecycle",
+];
 
 impl Config {
     /// Reads `defaults` (TOML text), then `file`, then the environment, then
@@ -210,6 +231,9 @@ fn extract_ground(source: &Figment) -> Result<Ground, ConfigError> {
             "broker" => drop(extract_section::<Broker>(source, name)?),
             "auth" => drop(extract_section::<Auth>(source, name)?),
             "log" => drop(extract_section::<Log>(source, name)?),
+            "telemetry" if all.contains_key(*name) => {
+                drop(extract_section::<Telemetry>(source, name)?);
+            }
             "lifecycle" => drop(extract_section::<LifecycleTimes>(source, name)?),
             _ => {}
         }

@@ -29,9 +29,10 @@ pub async fn service_caller(
     Ok(principal)
 }
 
-/// The trace of an incoming call.
+/// The trace of an incoming call: the one that the server opened for it.
 pub fn trace_of(metadata: &MetadataMap) -> TraceContext {
-    TraceContext::from_headers(&metadata.clone().into_headers())
+    trace::current_if_any()
+        .unwrap_or_else(|| TraceContext::from_headers(&metadata.clone().into_headers()))
 }
 
 /// A channel that connects when first used and again after a loss.

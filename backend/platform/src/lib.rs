@@ -33,6 +33,7 @@ pub mod paging;
 pub mod policy;
 pub mod resilience;
 pub mod service;
+pub mod telemetry;
 pub mod testing;
 pub mod trace;
 pub mod validate;

@@ -147,6 +147,7 @@ impl Outbox {
             .bind(events.iter().map(|e| e.context.trace_id.as_str()).collect::<Vec<_>>())
             .bind(events.iter().map(|e| e.context.correlation_id.as_str()).collect::<Vec<_>>())
             .bind(events.iter().map(|e| e.context.causation_id).collect::<Vec<_>>())
+            .bind(events.iter().map(|e| e.context.span_id.as_str()).collect::<Vec<_>>())
             .execute(tx)
             .await?;
         self.hint.notify_one();
@@ -190,13 +191,15 @@ WITH counted AS (
     SELECT * FROM unnest($1::text[], $2::bigint[]) AS t(aggregate_id, added)
 )
 INSERT INTO outbox (event_id, topic, event_type, partition_key, aggregate_id, payload,
-                    aggregate_version, occurred_at, trace_id, correlation_id, causation_id)
+                    aggregate_version, occurred_at, trace_id, correlation_id, causation_id,
+                    span_id)
 SELECT e.event_id, e.topic, e.event_type, e.partition_key, e.aggregate_id, e.payload,
-       c.version - w.added + e.rank, $10, e.trace_id, e.correlation_id, e.causation_id
+       c.version - w.added + e.rank, $10, e.trace_id, e.correlation_id, e.causation_id,
+       e.span_id
 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
-            $11::text[], $12::text[], $13::uuid[])
+            $11::text[], $12::text[], $13::uuid[], $14::text[])
      WITH ORDINALITY AS e(event_id, topic, event_type, partition_key, aggregate_id, payload, rank,
-                          trace_id, correlation_id, causation_id, ord)
+                          trace_id, correlation_id, causation_id, span_id, ord)
 JOIN counted c USING (aggregate_id) JOIN wanted w USING (aggregate_id)
 ORDER BY e.ord";
 

@@ -62,7 +62,10 @@ struct BreakerState {
 
 impl Breaker {
     pub fn new(name: &'static str, clock: Clock, rules: BreakerRules) -> Self {
-        Breaker { name, clock, rules, state: Arc::default() }
+        let breaker = Breaker { name, clock, rules, state: Arc::default() };
+        // Shown from the start, not from the first failure.
+        breaker.publish(false);
+        breaker
     }
 
     /// Whether a call may go out now. A trial that never reports gives way to

@@ -1,8 +1,11 @@
 //! The gRPC port of a process: its services, with health and reflection.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
@@ -11,6 +14,8 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::CALL_TIMEOUT;
+use crate::telemetry::{self, Span, SpanKind};
+use crate::trace::{self, TraceContext};
 
 /// Services being mounted.
 pub struct Routes {
@@ -62,7 +67,7 @@ impl Routes {
             .timeout(SERVER_TIMEOUT.max(CALL_TIMEOUT))
             .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
             .tcp_nodelay(true)
-            .add_routes(self.routes.routes())
+            .add_routes(self.routes.routes().into_axum_router().layer(from_fn(traced)).into())
             .serve_with_incoming_shutdown(incoming, async move {
                 soft.cancelled().await;
                 for name in names {
@@ -72,4 +77,26 @@ impl Routes {
             .await?;
         Ok(())
     }
+}
+
+/// Every call under its trace, in a span of the service that answers it.
+async fn traced(request: Request, next: Next) -> Response {
+    let context = TraceContext::from_headers(request.headers());
+    let began = SystemTime::now();
+    // `/bellavista.inventory.v1.Inventory/ReserveStock`
+    let path = telemetry::is_on().then(|| request.uri().path().to_owned());
+    let response = trace::within(context.clone(), next.run(request)).await;
+    if let Some(path) = path {
+        let status = response.headers().get("grpc-status").and_then(|v| v.to_str().ok());
+        telemetry::record(Span {
+            service: path.split('.').nth(1).unwrap_or("grpc").to_owned().into(),
+            name: path.trim_start_matches('/').to_owned(),
+            kind: SpanKind::Server,
+            context,
+            began,
+            failed: status.is_some_and(|code| code != "0"),
+            attributes: vec![("rpc.system", "grpc".to_owned())],
+        });
+    }
+    response
 }

@@ -11,6 +11,7 @@ use http::header;
 use super::MAX_BODY_BYTES;
 use crate::auth::Verifier;
 use crate::error::{ApiError, Kind};
+use crate::telemetry;
 use crate::trace::{self, TraceContext};
 
 /// Where the public REST API lives on the gateway.
@@ -64,7 +65,7 @@ async fn no_panic(request: Request, next: Next) -> Response {
 }
 
 async fn observe(State(service): State<&'static str>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let (started, began) = (Instant::now(), std::time::SystemTime::now());
     let context = TraceContext::from_headers(request.headers());
     let method = request.method().to_string();
     let route = request
@@ -82,6 +83,17 @@ async fn observe(State(service): State<&'static str>, request: Request, next: Ne
     ];
     metrics::histogram!("http_request_duration_seconds", &labels)
         .record(started.elapsed().as_secs_f64());
+    if telemetry::is_on() {
+        telemetry::record(telemetry::Span {
+            service: service.into(),
+            name: format!("{} {}", labels[1].1, labels[2].1),
+            kind: telemetry::SpanKind::Server,
+            context: context.clone(),
+            began,
+            failed: status >= 500,
+            attributes: vec![("http.response.status_code", status.to_string())],
+        });
+    }
     tracing::debug!(
         service,
         method = labels[1].1,

@@ -28,6 +28,7 @@ use http::{HeaderValue, header};
 use platform::auth::{Issuer, KeyRing, PublicKeys, Verifier};
 use platform::config::Config;
 use platform::lifecycle::Lifecycle;
+use platform::telemetry::{self, SpanKind};
 use platform::trace::{self, TraceContext};
 use platform::{ApiError, Clock, Ids};
 use tower::ServiceExt;
@@ -141,7 +142,12 @@ async fn dispatch(State(deps): State<Deps>, request: Request) -> Response {
 async fn traced(mut request: Request, next: Next) -> Response {
     let context = TraceContext::from_headers(request.headers());
     context.write_to(request.headers_mut());
+    let span = telemetry::begin("gateway", SpanKind::Server, &context, || {
+        let owner = routes::owner(request.uri().path()).unwrap_or("pages");
+        format!("{} {owner}", request.method())
+    });
     let mut response = trace::within(context.clone(), next.run(request)).await;
+    span.end(response.status().is_server_error());
     if !response.headers().contains_key("traceparent") {
         context.write_to(response.headers_mut());
     }

@@ -8,6 +8,7 @@ use shared_types::Timestamp;
 use sqlx::{PgConnection, PgPool, Row};
 
 use crate::consumer::{Consumer, Done, HandleError, Handler, Received};
+use crate::telemetry::{self, SpanKind};
 use crate::trace::{self, TraceContext};
 
 use super::redrive::Receipt;
@@ -72,7 +73,10 @@ pub async fn run_from(
     receipt: Option<Receipt<'_>>,
 ) -> Result<Outcome, HandleError> {
     let handler = consumer.handler(&event.event_type);
-    if handler.is_none() && receipt.is_none() && matches!(origin, Origin::Anywhere | Origin::Live { .. }) {
+    if handler.is_none()
+        && receipt.is_none()
+        && matches!(origin, Origin::Anywhere | Origin::Live { .. })
+    {
         return Ok(Outcome::Ignored);
     }
     let context = TraceContext::of_event(&event.trace_id, &event.correlation_id, event.event_id);
@@ -90,7 +94,11 @@ pub async fn run_from(
         }
         Ok(outcome)
     };
+    let span = telemetry::begin(consumer.name, SpanKind::Consumer, &context, || {
+        format!("process {}", event.event_type)
+    });
     let result = trace::within(context, work).await;
+    span.end(result.is_err());
     count(consumer.name, event, &result, began);
     result
 }

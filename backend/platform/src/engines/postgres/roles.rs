@@ -7,6 +7,20 @@ use super::{ADMIN, BROKER_DATABASE, BROKER_ROLE, DATABASE, Endpoint};
 use crate::engines::EngineError;
 use crate::engines::home::random_hex;
 
+/// The broker asks for the headers of every record by itself, with prepared
+/// statements whose plans are kept. Made while the log is empty, such a plan
+/// reads whole tables, and goes on doing so while the log grows, until the
+/// statistics are refreshed: a burst then crawls. Every statement of the broker
+/// is a walk along keys, so it is told to plan no other way.
+const BROKER_PLANS: &[&str] = &[
+    "enable_seqscan = off",
+    "enable_bitmapscan = off",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+    "enable_material = off",
+    "plan_cache_mode = force_generic_plan",
+];
+
 /// Makes sure of everything the services and the event log need.
 pub(super) async fn ensure(endpoint: &Endpoint, services: &[&str]) -> Result<(), EngineError> {
     for service in services {
@@ -18,6 +32,9 @@ pub(super) async fn ensure(endpoint: &Endpoint, services: &[&str]) -> Result<(),
         ensure_role(endpoint, &mut server, &Endpoint::role_of(service)).await?;
     }
     ensure_role(endpoint, &mut server, BROKER_ROLE).await?;
+    for setting in BROKER_PLANS {
+        run(&mut server, format!("ALTER ROLE {BROKER_ROLE} SET {setting}")).await?;
+    }
     ensure_database(&mut server, DATABASE, ADMIN).await?;
     ensure_database(&mut server, BROKER_DATABASE, BROKER_ROLE).await?;
     server.close().await.map_err(EngineError::database(doing))?;

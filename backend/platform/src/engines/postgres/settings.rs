@@ -43,8 +43,8 @@ random_page_cost = 1.1
 jit = off
 max_parallel_workers_per_gather = 0
 
-# Queues and outboxes turn over quickly.
-autovacuum_naptime = '20s'
+# Queues and outboxes turn over quickly, and plans made on empty tables must go.
+autovacuum_naptime = '3s'
 autovacuum_vacuum_scale_factor = 0.05
 autovacuum_vacuum_insert_scale_factor = 0.1
 idle_in_transaction_session_timeout = '60s'

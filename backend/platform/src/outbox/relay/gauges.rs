@@ -33,6 +33,10 @@ async fn report(ctx: &Context) -> Result<(), sqlx::Error> {
     let age = oldest.map_or(0.0, |at| ctx.clock.now().since(at).as_secs_f64());
     let service = ctx.service;
     metrics::gauge!("outbox_oldest_age_seconds", "service" => service).set(age);
+    let (size, idle) = (f64::from(ctx.pool.size()), ctx.pool.num_idle() as f64);
+    metrics::gauge!("db_pool_connections", "service" => service, "state" => "idle").set(idle);
+    metrics::gauge!("db_pool_connections", "service" => service, "state" => "in_use")
+        .set((size - idle).max(0.0));
     metrics::gauge!("outbox_pending", "service" => service)
         .set(row.try_get::<i64, _>("pending")? as f64);
     metrics::gauge!("outbox_dead", "service" => service).set(row.try_get::<i64, _>("dead")? as f64);

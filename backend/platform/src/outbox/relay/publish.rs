@@ -1,7 +1,7 @@
 //! One round of sending: everything in order, then every acknowledgement.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use futures_util::StreamExt;
@@ -115,6 +115,7 @@ impl Publisher {
         over: &mut (dyn FnMut() -> bool + Send),
         round: &mut Round,
     ) -> anyhow::Result<()> {
+        let began = SystemTime::now();
         let mut waiting = FuturesUnordered::new();
         // Keys whose row could not even be handed over.
         let mut blocked = BTreeSet::new();
@@ -138,7 +139,10 @@ impl Publisher {
         while !waiting.is_empty() {
             tokio::select! {
                 Some((row, result)) = waiting.next() => match result {
-                    Ok(Ok(_)) => self.acknowledge(row, round),
+                    Ok(Ok(_)) => {
+                        row.note_published(&self.service, began);
+                        self.acknowledge(row, round);
+                    }
                     Ok(Err((error, _))) => self.learn(row, alone, &error, round),
                     // The producer went away under us.
                     Err(_) => round.needs_new_producer = true,

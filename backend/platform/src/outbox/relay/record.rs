@@ -1,6 +1,7 @@
 //! A row of the outbox, and the record it becomes.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rdkafka::message::{Header, Headers, OwnedHeaders};
@@ -13,6 +14,8 @@ use uuid::Uuid;
 use crate::auth::TENANT;
 use crate::outbox::{DEAD_OUTBOX, Envelope, RawRecord, SCHEMA_VERSION};
 use crate::service::Context;
+use crate::telemetry::{self, Span, SpanKind};
+use crate::trace::{self, TraceContext};
 
 /// Of a refused record, this much is shown to operators.
 const MAX_NOTICE_BYTES: usize = 800_000;
@@ -32,6 +35,8 @@ pub(super) struct Row {
     trace_id: Option<String>,
     correlation_id: Option<String>,
     causation_id: Option<Uuid>,
+    /// The span in which it was appended.
+    span_id: Option<String>,
     raw_key: Option<Vec<u8>>,
     raw: Option<Vec<u8>>,
     headers: Option<sqlx::types::Json<BTreeMap<String, String>>>,
@@ -53,7 +58,8 @@ impl Row {
     ) -> Result<Vec<Row>, sqlx::Error> {
         sqlx::query_as(
             "SELECT id, event_id, topic, event_type, partition_key, aggregate_id, aggregate_version,
-                    payload, occurred_at, trace_id, correlation_id, causation_id, raw_key, raw, headers
+                    payload, occurred_at, trace_id, correlation_id, causation_id, span_id, raw_key, raw,
+                    headers
              FROM outbox WHERE topic <> ALL ($2) ORDER BY id LIMIT $1",
         )
         .bind(limit)
@@ -113,11 +119,31 @@ impl Row {
             headers = headers.insert(Header { key, value: Some(value) });
         }
         if let Some(trace) = self.trace_id.as_deref().filter(|t| t.len() == 32) {
-            let span = &self.event_id.simple().to_string()[16..];
+            let span = trace::span_of_event(self.event_id);
             let parent = format!("00-{trace}-{span}-01");
             headers = headers.insert(Header { key: "traceparent", value: Some(&parent) });
         }
         headers
+    }
+
+    /// The acknowledged publication as a span, sent at `began`.
+    pub(super) fn note_published(&self, service: &str, began: SystemTime) {
+        let Some(trace_id) = self.trace_id.clone().filter(|_| telemetry::is_on()) else { return };
+        telemetry::record(Span {
+            service: service.to_owned().into(),
+            name: format!("publish {}", self.event_type.as_deref().unwrap_or(&self.topic)),
+            kind: SpanKind::Producer,
+            context: TraceContext {
+                trace_id,
+                span_id: trace::span_of_event(self.event_id),
+                parent_span_id: self.span_id.clone(),
+                correlation_id: self.correlation_id.clone().unwrap_or_default(),
+                causation_id: self.causation_id,
+            },
+            began,
+            failed: false,
+            attributes: vec![("messaging.destination.name", self.topic.clone())],
+        });
     }
 
     /// Moves the row to `outbox_dead`.
@@ -187,11 +213,6 @@ impl Row {
             headers.insert(name.to_owned(), value);
         }
         let kept = record.value.get(..MAX_NOTICE_BYTES).unwrap_or(&record.value).to_vec();
-        Ok(RawRecord {
-            topic: DEAD_OUTBOX.to_owned(),
-            key: record.key,
-            value: Some(kept),
-            headers,
-        })
+        Ok(RawRecord { topic: DEAD_OUTBOX.to_owned(), key: record.key, value: Some(kept), headers })
     }
 }

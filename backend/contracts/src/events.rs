@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod cart;
 pub mod inventory;
+pub mod iot;
 pub mod orders;
 pub mod payments;
 pub mod products;

@@ -40,6 +40,7 @@ pub const PRODUCT: &str = "ecommerce.product.product";
 pub const PAYMENT: &str = "ecommerce.payment.payment";
 pub const USER: &str = "ecommerce.user.user";
 pub const CART: &str = "ecommerce.cart.cart";
+pub const IOT_STOCK: &str = "ecommerce.iot.stock";
 pub const AUDIT: &str = platform::audit::TOPIC;
 
 /// Dead letters wait this long for a person.
@@ -64,6 +65,7 @@ pub const TOPICS: &[Topic] = &[
     topic(PAYMENT, "payments", "orderId", 2, Keep::Everything),
     topic(USER, "identity", "userId", 1, Keep::Everything),
     topic(CART, "cart", "cartId", 1, Keep::Days(30)),
+    topic(IOT_STOCK, "iot", "sku", 1, Keep::Days(30)),
     topic(AUDIT, "every service", "actor", 1, Keep::Everything),
 ];
 

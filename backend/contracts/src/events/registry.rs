@@ -3,7 +3,7 @@
 use platform::outbox::Event;
 use serde_json::Value;
 
-use super::{audit, cart, inventory, orders, payments, products, users};
+use super::{audit, cart, inventory, iot, orders, payments, products, users};
 use crate::schema;
 
 /// What is known of an event type without a value of it.
@@ -51,6 +51,7 @@ events![
     users::SessionRevoked,
     cart::CartCheckedOut,
     audit::AuditRecorded,
+    iot::StockReading,
 ];
 
 /// The type of this name.

@@ -1,7 +1,6 @@
 //! The gRPC interface as plain functions: from messages to use cases and back.
 //! The server and the in-process client both stand on it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contracts::generated::bellavista::inventory::v1 as proto;
@@ -11,9 +10,11 @@ use uuid::Uuid;
 
 use crate::commands::open::Open;
 use crate::commands::reserve::{Reserve, Reserved};
-use crate::commands::{Stockroom, open, pin, reserve, settle, take_back};
+use crate::commands::set_aside::SetAside;
+use crate::commands::{Stockroom, open, pin, reserve, set_aside, settle, take_back};
 use crate::config::MAX_TTL_SECONDS;
-use crate::domain::shelf::Wanted;
+use crate::domain::hold::HoldStatus;
+use crate::domain::shelf::{Ask, Units, Wanted};
 use crate::queries;
 
 /// Lines of one order, at most.
@@ -27,10 +28,14 @@ pub async fn reserve_stock(
 ) -> Result<proto::ReserveResponse, ApiError> {
     let wish = wish_of(room, &request)?;
     Ok(match reserve::reserve(room, wish).await? {
-        Reserved::Held { expires_at, .. } => proto::ReserveResponse {
+        Reserved::Held { expires_at, waiting, .. } => proto::ReserveResponse {
             outcome: proto::ReserveOutcome::Held.into(),
             expires_at: expires_at.map(stamp),
             short: Vec::new(),
+            waiting: waiting
+                .into_iter()
+                .map(|(sku, qty)| proto::WaitingLine { sku: sku.to_string(), qty })
+                .collect(),
         },
         Reserved::Short(short) => proto::ReserveResponse {
             outcome: proto::ReserveOutcome::Short.into(),
@@ -43,6 +48,7 @@ pub async fn reserve_stock(
                     available: s.available,
                 })
                 .collect(),
+            waiting: Vec::new(),
         },
     })
 }
@@ -51,19 +57,67 @@ pub async fn release_stock(
     room: &Stockroom,
     request: proto::ReleaseRequest,
 ) -> Result<proto::ReleaseResponse, ApiError> {
-    let released = settle::release(room, order_id(&request.order_id)?).await?;
-    Ok(proto::ReleaseResponse { released })
+    let settled = settle::release(room, order_id(&request.order_id)?).await?;
+    let was = state_of(settled.was).into();
+    Ok(proto::ReleaseResponse { released: settled.done, was })
 }
 
 pub async fn confirm_stock(
     room: &Stockroom,
     request: proto::ConfirmRequest,
 ) -> Result<proto::ConfirmResponse, ApiError> {
-    let outcome = match settle::confirm(room, order_id(&request.order_id)?).await? {
+    let settled = settle::confirm(room, order_id(&request.order_id)?).await?;
+    let outcome = match settled.done {
         true => proto::ConfirmOutcome::Confirmed,
         false => proto::ConfirmOutcome::HoldGone,
     };
-    Ok(proto::ConfirmResponse { outcome: outcome.into() })
+    Ok(proto::ConfirmResponse { outcome: outcome.into(), was: state_of(settled.was).into() })
+}
+
+fn state_of(was: Option<HoldStatus>) -> proto::HoldState {
+    match was {
+        None => proto::HoldState::NeverHeld,
+        Some(HoldStatus::Waiting) => proto::HoldState::Waiting,
+        Some(HoldStatus::Held) => proto::HoldState::Live,
+        Some(HoldStatus::Confirmed) => proto::HoldState::Allocated,
+        Some(HoldStatus::Released) => proto::HoldState::GivenBack,
+        Some(HoldStatus::Expired) => proto::HoldState::RanOut,
+    }
+}
+
+pub async fn set_aside(
+    room: &Stockroom,
+    request: proto::SetAsideRequest,
+) -> Result<proto::SetAsideResponse, ApiError> {
+    let mut wrong = Wrong::default();
+    let sale: Option<Uuid> = wrong.parse(|| "sale_id".to_owned(), &request.sale_id);
+    let sku: Option<Sku> = wrong.parse(|| "sku".to_owned(), &request.sku);
+    let qty = request.qty;
+    let fits = (1..=MAX_QTY).contains(&qty);
+    wrong.ensure(fits, || "qty".to_owned(), "must lie between 1 and 1000000000");
+    wrong.finish()?;
+    let (Some(sale), Some(sku)) = (sale, sku) else { return Err(invalid(Vec::new())) };
+    let carved = set_aside::set_aside(room, &SetAside { sale, sku, qty }).await?;
+    let outcome = match carved.done {
+        true => proto::SetAsideOutcome::SetAside,
+        false => proto::SetAsideOutcome::TooFew,
+    };
+    Ok(proto::SetAsideResponse { outcome: outcome.into(), available: carved.available })
+}
+
+pub async fn return_set_aside(
+    room: &Stockroom,
+    request: proto::ReturnSetAsideRequest,
+) -> Result<proto::ReturnSetAsideResponse, ApiError> {
+    let mut wrong = Wrong::default();
+    let sale: Option<Uuid> = wrong.parse(|| "sale_id".to_owned(), &request.sale_id);
+    let named = !request.sku.is_empty();
+    let sku: Option<Sku> =
+        if named { wrong.parse(|| "sku".to_owned(), &request.sku) } else { None };
+    wrong.finish()?;
+    let Some(sale) = sale else { return Err(invalid(Vec::new())) };
+    let returned = set_aside::give_back(room, sale, sku.as_ref()).await?;
+    Ok(proto::ReturnSetAsideResponse { returned })
 }
 
 pub async fn query_stock(
@@ -129,7 +183,11 @@ pub async fn return_stock(
     let (Some(return_id), Some(order)) = (return_id, order) else {
         return Err(invalid(Vec::new()));
     };
-    let returned = take_back::take_back(room, return_id, order.into(), &wanted, actor).await?;
+    let mut units = Units::new();
+    for (ask, qty) in wanted {
+        *units.entry(ask.sku_key).or_default() += qty;
+    }
+    let returned = take_back::take_back(room, return_id, order.into(), &units, actor).await?;
     Ok(proto::ReturnStockResponse { returned })
 }
 
@@ -142,7 +200,13 @@ fn wish_of(room: &Stockroom, request: &proto::ReserveRequest) -> Result<Reserve,
     wrong.finish()?;
     let Some(order) = order else { return Err(invalid(Vec::new())) };
     let ttl = if ttl == 0 { room.settings.hold_ttl() } else { Duration::from_secs(ttl) };
-    Ok(Reserve { order_id: order.into(), wanted, ttl, context: trace::current() })
+    Ok(Reserve {
+        order_id: order.into(),
+        wanted,
+        ttl,
+        accept_backorder: request.accept_backorder,
+        context: trace::current(),
+    })
 }
 
 fn order_id(text: &str) -> Result<OrderId, ApiError> {
@@ -156,19 +220,24 @@ fn order_id(text: &str) -> Result<OrderId, ApiError> {
 pub fn add_up<'a>(
     lines: impl Iterator<Item = (&'a Sku, i64)>,
 ) -> Result<Wanted, (usize, &'static str)> {
-    let mut wanted: Wanted = BTreeMap::new();
-    for (i, (sku, qty)) in lines.enumerate() {
+    add_up_asks(lines.map(|(sku, qty)| (Ask::ordinary(sku.key()), qty)))
+}
+
+fn add_up_asks(lines: impl Iterator<Item = (Ask, i64)>) -> Result<Wanted, (usize, &'static str)> {
+    let (mut wanted, mut units) = (Wanted::new(), Units::new());
+    for (i, (ask, qty)) in lines.enumerate() {
         if i >= MAX_LINES {
             return Err((i, "is more than 1000 lines"));
         }
         if !(1..=MAX_QTY).contains(&qty) {
             return Err((i, "must lie between 1 and 1000000000"));
         }
-        let sum = wanted.entry(sku.key()).or_default();
+        let sum = units.entry(ask.sku_key.clone()).or_default();
         *sum += qty;
         if *sum > MAX_QTY {
             return Err((i, "adds up to more than 1000000000 units of one sku"));
         }
+        *wanted.entry(ask).or_default() += qty;
     }
     if wanted.is_empty() { Err((0, "there is no line")) } else { Ok(wanted) }
 }
@@ -211,21 +280,20 @@ impl Wrong {
             return Wanted::new();
         }
         let before = self.0.len();
-        let mut skus = Vec::with_capacity(lines.len());
+        let mut asks = Vec::with_capacity(lines.len());
         for (i, line) in lines.iter().enumerate() {
             let sku: Option<Sku> = self.parse(|| format!("lines[{i}].sku"), &line.sku);
             let fits = (1..=MAX_QTY).contains(&line.qty);
             self.ensure(fits, || format!("lines[{i}].qty"), "must lie between 1 and 1000000000");
-            if !line.sale_id.is_empty() {
-                let field = format!("lines[{i}].sale_id");
-                self.fail(field, "unknown_sale", "there is no such sale");
-            }
-            skus.extend(sku.map(|sku| (sku, line.qty)));
+            let named = !line.sale_id.is_empty();
+            let field = || format!("lines[{i}].sale_id");
+            let sale: Option<Uuid> = if named { self.parse(field, &line.sale_id) } else { None };
+            asks.extend(sku.map(|sku| (Ask { sku_key: sku.key(), sale }, line.qty)));
         }
         if self.0.len() > before {
             return Wanted::new();
         }
-        match add_up(skus.iter().map(|(sku, qty)| (sku, *qty))) {
+        match add_up_asks(asks.into_iter()) {
             Ok(wanted) => wanted,
             Err((i, message)) => {
                 self.fail(format!("lines[{i}].qty"), "range", message);
@@ -270,7 +338,7 @@ mod tests {
         let mut wrong = Wrong::default();
         let wanted = wrong.lines(&[line("15056BL", 2), line("15056bl", 3), line("b", 1)]);
         assert!(wrong.0.is_empty());
-        assert_eq!(wanted, Wanted::from([("15056bl".into(), 5), ("b".into(), 1)]));
+        assert_eq!(wanted, Wanted::from([(Ask::ordinary("15056bl"), 5), (Ask::ordinary("b"), 1)]));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The client for callers in this process: the callee itself.
 
 use async_trait::async_trait;
-use contracts::clients::StockClient;
 use contracts::clients::fault::FaultSwitch;
+use contracts::clients::{SetAsideClient, StockClient};
 use contracts::generated::bellavista::inventory::v1 as proto;
 use platform::{ApiError, grpc};
 use tonic::Status;
@@ -75,5 +75,22 @@ impl StockClient for LocalStock {
         request: proto::ReturnStockRequest,
     ) -> Result<proto::ReturnStockResponse, Status> {
         self.call(calls::return_stock(&self.room, request, ACTOR)).await
+    }
+}
+
+#[async_trait]
+impl SetAsideClient for LocalStock {
+    async fn set_aside(
+        &self,
+        request: proto::SetAsideRequest,
+    ) -> Result<proto::SetAsideResponse, Status> {
+        self.call(calls::set_aside(&self.room, request)).await
+    }
+
+    async fn return_set_aside(
+        &self,
+        request: proto::ReturnSetAsideRequest,
+    ) -> Result<proto::ReturnSetAsideResponse, Status> {
+        self.call(calls::return_set_aside(&self.room, request)).await
     }
 }

@@ -1,17 +1,23 @@
 //! What can be done to stock: one file per use case, one transaction each.
 
 pub mod adjust;
+pub mod count;
 pub mod effects;
 pub mod expire;
 pub mod lanes;
 pub mod open;
 pub mod pin;
+pub mod policy;
 pub mod reserve;
+pub mod set_aside;
 pub mod settle;
+pub mod sold_out;
 pub mod take_back;
+pub mod waiting;
 
 use std::sync::Arc;
 
+use platform::audit::Audit;
 use platform::outbox::Outbox;
 use platform::{Clock, Context, Ids};
 use sqlx::PgPool;
@@ -25,8 +31,11 @@ pub struct Stockroom {
     pub clock: Clock,
     pub ids: Ids,
     pub outbox: Outbox,
+    pub audit: Audit,
     pub settings: Arc<Settings>,
-    lanes: Arc<lanes::Lanes>,
+    sold_out: Arc<sold_out::SoldOut>,
+    reserving: Arc<lanes::Lanes<reserve::Reserve>>,
+    settling: Arc<lanes::Lanes<settle::Settle>>,
 }
 
 impl Stockroom {
@@ -36,7 +45,16 @@ impl Stockroom {
             clock: ctx.clock.clone(),
             ids: ctx.ids.clone(),
             outbox: ctx.outbox.clone(),
-            lanes: Arc::new(lanes::Lanes::new(&settings)),
+            audit: Audit::new(
+                ctx.service,
+                ctx.clock.clone(),
+                ctx.ids.clone(),
+                ctx.outbox.clone(),
+                ctx.cipher.clone(),
+            ),
+            sold_out: Arc::default(),
+            reserving: Arc::new(lanes::Lanes::new(&settings)),
+            settling: Arc::new(lanes::Lanes::new(&settings)),
             settings: Arc::new(settings),
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::events::inventory::{ReservationHeld, ReservationInsufficient, Short};
+use contracts::events::iot::StockReading;
 use contracts::events::orders::{OrderCanceled, OrderCreated, OrderFailed, OrderPaid, Reservation};
 use contracts::events::payments::PaymentFailed;
 use contracts::events::products::ProductUpdated;
@@ -19,10 +20,11 @@ use shared_types::Sku;
 use sqlx::PgConnection;
 
 use crate::calls;
+use crate::commands::count::{self, Reading};
 use crate::commands::open::{self, Open};
 use crate::commands::reserve::{self, BatchError, Reserve, ReserveError, Reserved};
 use crate::commands::{Stockroom, settle};
-use crate::domain::shelf::Wanted;
+use crate::domain::shelf::{Ask, Wanted};
 
 /// A buyer waits for some of these events.
 const FETCH_WAIT: Duration = Duration::from_millis(20);
@@ -35,7 +37,8 @@ pub fn consumer(room: Stockroom) -> Consumer {
         .on::<OrderPaid, _>(listener.clone())
         .on::<OrderCanceled, _>(listener.clone())
         .on::<OrderFailed, _>(listener.clone())
-        .on::<PaymentFailed, _>(listener)
+        .on::<PaymentFailed, _>(listener.clone())
+        .on::<StockReading, _>(listener)
 }
 
 struct Listener {
@@ -103,6 +106,7 @@ impl Handle<OrderCreated> for Listener {
             order_id: order.order_id,
             wanted,
             ttl: self.room.settings.hold_ttl(),
+            accept_backorder: true,
             context: trace::current(),
         };
         let answer = match reserve::on(&self.room, tx, &[&wish]).await {
@@ -128,7 +132,16 @@ impl Listener {
         let outbox = &self.room.outbox;
         let short = match answer {
             // Told with the reservation.
-            Ok(Reserved::Held { repeated: false, .. }) => return Ok(()),
+            Ok(Reserved::Held { repeated: false, waiting, .. }) if waiting.is_empty() => {
+                return Ok(());
+            }
+            Ok(Reserved::Held { waiting, .. }) if !waiting.is_empty() => {
+                let short = waiting.into_iter();
+                let short = short.map(|(sku, open)| Short { sku, requested: open, available: 0 });
+                let event =
+                    ReservationInsufficient { order_id, short: short.collect(), backordered: true };
+                return Ok(outbox.append(tx, &event).await?);
+            }
             Ok(Reserved::Held { expires_at, lines, .. }) => {
                 let held = ReservationHeld { order_id, lines, expires_at };
                 return Ok(outbox.append(tx, &held).await?);
@@ -146,7 +159,8 @@ impl Listener {
             }
             Err(error) => return Err(disposed(error.into())),
         };
-        Ok(outbox.append(tx, &ReservationInsufficient { order_id, short }).await?)
+        let event = ReservationInsufficient { order_id, short, backordered: false };
+        Ok(outbox.append(tx, &event).await?)
     }
 }
 
@@ -156,7 +170,7 @@ fn unknown(order: &OrderCreated, wanted: &Wanted, keys: &[String]) -> Vec<Short>
         order.items.iter().map(|i| &i.sku).find(|sku| sku.key() == key).cloned()
     };
     let short = |key: &String| {
-        let requested = wanted.get(key).copied().unwrap_or(0);
+        let requested = wanted.get(&Ask::ordinary(key.clone())).copied().unwrap_or(0);
         Some(Short { sku: spelling(key)?, requested, available: 0 })
     };
     keys.iter().filter_map(short).collect()
@@ -170,7 +184,7 @@ impl Handle<OrderPaid> for Listener {
         event: &Envelope<OrderPaid>,
     ) -> Result<Done, HandleError> {
         let confirmed = settle::confirm_on(&self.room, tx, event.payload.order_id).await?;
-        if !confirmed {
+        if !confirmed.done {
             // The saga takes the stock anew or pays back; it is not ours to do.
             tracing::warn!(order_id = %event.payload.order_id, "a paid order's hold is gone");
         }
@@ -214,5 +228,43 @@ impl Handle<PaymentFailed> for Listener {
             settle::release_on(&self.room, tx, event.payload.order_id).await?;
         }
         Ok(Done::quietly())
+    }
+}
+
+/// Text of a device that goes into the ledger, at most.
+const READING_CHARS: usize = 200;
+
+#[async_trait]
+impl Handle<StockReading> for Listener {
+    /// Devices tell what is there, not what ought to be.
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        event: &Envelope<StockReading>,
+    ) -> Result<Done, HandleError> {
+        let seen = &event.payload;
+        let device_id = seen.device_id.as_deref().unwrap_or("unknown");
+        let texts = [Some(device_id), seen.reading_id.as_deref(), Some(seen.reason.as_str())];
+        let long = texts.iter().flatten().any(|text| text.chars().count() > READING_CHARS);
+        if long || !(-calls::MAX_QTY..=calls::MAX_QTY).contains(&seen.delta) {
+            let error = anyhow::anyhow!("a reading of {} units, or with long texts", seen.delta);
+            return Err(HandleError::Poison { code: "inventory.reading", error });
+        }
+        let reading = Reading {
+            sku: &seen.sku,
+            delta: seen.delta,
+            reason: &seen.reason,
+            device_id,
+            reading_id: seen.reading_id.as_deref(),
+        };
+        match count::read_on(&self.room, tx, &reading).await {
+            Ok(_) => Ok(Done::quietly()),
+            // A device that counts what the shop does not sell.
+            Err(error) if error.kind == Kind::NotFound => {
+                let code = error.code;
+                Err(HandleError::Poison { code, error: anyhow::anyhow!("{}", seen.sku) })
+            }
+            Err(error) => Err(disposed(error)),
+        }
     }
 }

@@ -94,4 +94,22 @@ impl Inventory for StockService {
         let actor = self.admit(&metadata).await?;
         answer(&metadata, calls::return_stock(&self.room, message, &actor)).await
     }
+
+    async fn set_aside(
+        &self,
+        request: Request<proto::SetAsideRequest>,
+    ) -> Result<Response<proto::SetAsideResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        self.admit(&metadata).await?;
+        answer(&metadata, calls::set_aside(&self.room, message)).await
+    }
+
+    async fn return_set_aside(
+        &self,
+        request: Request<proto::ReturnSetAsideRequest>,
+    ) -> Result<Response<proto::ReturnSetAsideResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        self.admit(&metadata).await?;
+        answer(&metadata, calls::return_set_aside(&self.room, message)).await
+    }
 }

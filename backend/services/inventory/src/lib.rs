@@ -15,7 +15,7 @@ mod client;
 mod commands;
 mod config;
 mod consumers;
-mod domain;
+pub mod domain;
 mod grpc;
 mod queries;
 mod rest;
@@ -23,8 +23,8 @@ mod store;
 
 use std::sync::Arc;
 
-use contracts::clients::StockClient;
 use contracts::clients::fault::FaultSwitch;
+use contracts::clients::{SetAsideClient, StockClient};
 use contracts::generated::bellavista::inventory::v1::inventory_server::InventoryServer;
 use platform::{Context, Service};
 
@@ -39,6 +39,8 @@ pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../../migrat
 pub struct Built {
     pub service: Service,
     pub client: Arc<dyn StockClient>,
+    /// For flash sales.
+    pub set_asides: Arc<dyn SetAsideClient>,
 }
 
 /// Puts inventory together over `ctx`. While `fault` is on, the client answers
@@ -55,5 +57,5 @@ pub fn build(ctx: Context, fault: FaultSwitch) -> anyhow::Result<Built> {
         })
         .consumer(consumers::consumer(room.clone()))
         .task("inventory-expiry", expire::run(room, lifecycle));
-    Ok(Built { service, client })
+    Ok(Built { service, set_asides: client.clone(), client })
 }

@@ -5,12 +5,13 @@ use platform::ApiError;
 use platform::paging::{self, Paging};
 use shared_types::catalog::Availability;
 use shared_types::inventory::{
-    LedgerEntry, ProductInventory, ProductStock, Stock, VariantInventory, WarehouseStock,
+    AffectedOrder, LedgerEntry, ProductInventory, ProductStock, Stock, StockPolicy,
+    VariantInventory, Warehouse, WarehouseStock,
 };
 use shared_types::{OrderId, Page, ProductId, Sku};
 
 use crate::commands::Stockroom;
-use crate::domain::level::Level;
+use crate::domain::level::{self, Level};
 use crate::domain::shelf::{Item, Shelf};
 use crate::store;
 
@@ -19,7 +20,7 @@ pub async fn levels(room: &Stockroom, skus: &[Sku]) -> Result<Vec<StockLevel>, A
     let keys: Vec<String> = skus.iter().map(Sku::key).collect();
     let shelf = read(room, &keys).await?;
     let level = |(sku, key): (&Sku, &String)| {
-        let item = shelf.0.get(key);
+        let item = shelf.items.get(key);
         let sum = item.map(total).unwrap_or_default();
         StockLevel {
             sku: sku.to_string(),
@@ -47,6 +48,7 @@ fn total(item: &Item) -> Level {
         allocated: sum.allocated + place.level.allocated,
         set_aside: sum.set_aside + place.level.set_aside,
         safety_stock: sum.safety_stock + place.level.safety_stock,
+        backordered: sum.backordered + place.level.backordered,
     })
 }
 
@@ -54,7 +56,7 @@ fn total(item: &Item) -> Level {
 pub async fn find_stock(room: &Stockroom, sku: &Sku) -> Result<Option<Stock>, ApiError> {
     let key = sku.key();
     let shelf = read(room, std::slice::from_ref(&key)).await?;
-    Ok(shelf.0.get(&key).map(stock_of))
+    Ok(shelf.items.get(&key).map(stock_of))
 }
 
 pub fn stock_of(item: &Item) -> Stock {
@@ -79,13 +81,59 @@ pub fn stock_of(item: &Item) -> Stock {
     }
 }
 
+pub fn policy_of(item: &Item) -> StockPolicy {
+    StockPolicy {
+        sku: item.sku.clone(),
+        low_threshold: item.low_threshold,
+        safety_stock: item.places.iter().map(|p| p.level.safety_stock).max().unwrap_or(0),
+        backorder_limit: item.backorder_limit,
+        backordered: item.backordered(),
+    }
+}
+
+/// How a sku is kept.
+pub async fn find_policy(room: &Stockroom, sku: &Sku) -> Result<Option<StockPolicy>, ApiError> {
+    let key = sku.key();
+    let shelf = read(room, std::slice::from_ref(&key)).await?;
+    Ok(shelf.items.get(&key).map(policy_of))
+}
+
+pub async fn list_warehouses(room: &Stockroom) -> Result<Vec<Warehouse>, ApiError> {
+    let mut connection = room.pool.acquire().await?;
+    Ok(store::items::list_warehouses(&mut connection).await?)
+}
+
+/// Places whose units are counted at once, at most.
+const AFFECTED_PLACES: i64 = 200;
+
+/// Orders that were promised units which are not there, of one sku or of all.
+pub async fn affected(room: &Stockroom, sku: Option<&Sku>) -> Result<Vec<AffectedOrder>, ApiError> {
+    let mut connection = room.pool.acquire().await?;
+    let key = sku.map(Sku::key);
+    let places =
+        store::promises::short_places(&mut connection, key.as_deref(), AFFECTED_PLACES).await?;
+    let mut affected = Vec::new();
+    for place in places {
+        let promises = store::promises::of_place(&mut connection, &place).await?;
+        affected.extend(level::broken(&place.level, &promises).into_iter().map(|broken| {
+            AffectedOrder {
+                order_id: OrderId(broken.order_id),
+                sku: place.sku.clone(),
+                warehouse: place.warehouse.clone(),
+                units: broken.units,
+            }
+        }));
+    }
+    Ok(affected)
+}
+
 /// The stock of all variants of a product.
 pub async fn find_product_stock(
     room: &Stockroom,
     product_id: ProductId,
 ) -> Result<Option<ProductStock>, ApiError> {
     let variants: Vec<Stock> =
-        of_product(room, product_id).await?.0.values().map(stock_of).collect();
+        of_product(room, product_id).await?.items.values().map(stock_of).collect();
     if variants.is_empty() {
         return Ok(None);
     }
@@ -111,7 +159,7 @@ pub async fn keys_of_product(
     room: &Stockroom,
     product: ProductId,
 ) -> Result<Vec<String>, ApiError> {
-    Ok(of_product(room, product).await?.0.into_keys().collect())
+    Ok(of_product(room, product).await?.items.into_keys().collect())
 }
 
 /// Bands per variant; units only where `with_units`.
@@ -122,7 +170,7 @@ pub async fn find_availability(
 ) -> Result<Option<ProductInventory>, ApiError> {
     let shelf = of_product(room, product_id).await?;
     let variants: Vec<VariantInventory> = shelf
-        .0
+        .items
         .values()
         .map(|item| VariantInventory {
             sku: item.sku.clone(),
@@ -152,7 +200,7 @@ pub async fn list_ledger(
     let (limit, before) = (paging.limit()?, paging.position::<i64>()?);
     let key = sku.key();
     let mut connection = room.pool.acquire().await?;
-    if store::shelf::read(&mut connection, &[&key]).await?.0.is_empty() {
+    if store::shelf::read(&mut connection, &[&key]).await?.items.is_empty() {
         return Ok(None);
     }
     let rows = store::ledger::list(&mut connection, &key, before, limit + 1).await?;

@@ -1,5 +1,7 @@
 //! Stock over REST.
 
+mod keeping;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -30,6 +32,7 @@ pub fn router(room: Stockroom) -> OpenApiRouter {
         .routes(routes!(get_stock))
         .routes(routes!(adjust_stock))
         .routes(routes!(list_ledger))
+        .merge(keeping::router())
         .with_state(room)
 }
 
@@ -94,6 +97,7 @@ async fn reserve_product(
         order_id: input.order_id,
         wanted,
         ttl: room.settings.hold_ttl(),
+        accept_backorder: false,
         context: trace::current(),
     };
     Ok(Json(match reserve::reserve(&room, wish).await? {

@@ -1,12 +1,14 @@
 //! Manual adjustments: compare-and-set.
 
-use platform::{ApiError, Failure, Kind};
+use platform::{ApiError, Failure, Kind, audit};
 use serde_json::{Map, Value, json};
 use shared_types::Sku;
 use shared_types::inventory::Stock;
+use sqlx::PgConnection;
 
 use super::{Stockroom, effects, settle};
-use crate::domain::level::{self, AdjustRefusal, Level, Moves};
+use crate::domain::level::{self, AdjustRefusal, Delta, Level, Moves};
+use crate::domain::shelf::Shelf;
 use crate::queries;
 use crate::store;
 use crate::store::ledger::{Entry, Kind as Why};
@@ -78,53 +80,113 @@ impl From<AdjustRefusal> for AdjustError {
 }
 
 /// Units that fit a place; far from where sums overflow.
-const MOST_ON_HAND: i64 = 1_000_000_000_000;
+pub const MOST_ON_HAND: i64 = 1_000_000_000_000;
 
 /// Adds or takes units, provided that the caller knows what is there.
 pub async fn adjust(room: &Stockroom, input: &Adjust) -> Result<Stock, ApiError> {
     let key = input.sku.key();
     let mut tx = room.pool.begin().await?;
-    let mut shelf = store::shelf::lock(&mut tx, &[&key]).await?;
-    let item = shelf.0.get(&key).ok_or(AdjustError::Unknown)?;
-    let warehouses = store::items::warehouses(&mut tx).await?;
-    let warehouse = match &input.warehouse {
-        Some(named) => warehouses.iter().find(|code| *code == named),
-        None => item.places.first().map(|p| &p.warehouse).or(warehouses.first()),
-    };
-    let warehouse = warehouse.ok_or(AdjustError::NoWarehouse)?.clone();
-    let place = item.place(&warehouse);
-    let here = place.map_or(Level::default(), |p| p.level);
+    let found = find_place(room, &mut tx, &key, input.warehouse.as_deref()).await?;
+    let item = found.shelf.items.get(&key).ok_or(AdjustError::Unknown)?;
+    let here = item.place(&found.warehouse).map_or(Level::default(), |p| p.level);
     let known = if input.warehouse.is_some() { here.on_hand } else { item.on_hand() };
     let delta =
         level::adjust(&here, known, input.expected, input.delta).map_err(AdjustError::from)?;
     if here.on_hand + input.delta > MOST_ON_HAND {
         return Err(AdjustError::TooMany.into());
     }
-    let before = effects::availability(&shelf);
-    if place.is_none() {
-        let safety_stock = room.settings.safety_stock;
-        store::items::place(&mut tx, &key, &warehouse, 0, safety_stock).await?;
-        shelf = store::shelf::lock(&mut tx, &[&key]).await?;
-    }
-    let mut moves = Moves::default();
-    moves.add(&key, &warehouse, delta);
-    shelf.apply(&moves);
-    let effects = Effects { moves, ..Effects::default() };
-    settle::write(room, &mut tx, &effects).await?;
-    let entry = Entry {
-        sku_key: &key,
-        warehouse: &warehouse,
+    let change = Change {
+        delta,
         kind: Why::Adjustment,
-        delta: input.delta,
-        on_hand: here.on_hand + input.delta,
         reason: &input.reason,
         actor: &input.actor,
-        order_id: None,
+        counted: false,
     };
-    store::ledger::append(&mut tx, &entry, room.clock.now()).await?;
-    let events = effects::stock_events(&room.ids, &before, &shelf, &effects.moves, "adjustment")?;
-    effects::publish(room, &mut tx, events).await?;
+    let before = here.on_hand;
+    let shelf = apply(room, &mut tx, &key, found, &change).await?;
+    let item = shelf.items.get(&key).ok_or(AdjustError::Unknown)?;
+    let stock = queries::stock_of(item);
+    let entry = audit::Entry::new(&input.actor, "inventory.adjust", format!("sku:{key}"))
+        .before(&before)
+        .after(&stock)
+        .because(&input.reason);
+    room.audit.record(&mut tx, entry).await?;
     tx.commit().await?;
-    let item = shelf.0.get(&key).ok_or(AdjustError::Unknown)?;
-    Ok(queries::stock_of(item))
+    Ok(stock)
+}
+
+/// A locked sku and the warehouse that is meant.
+pub struct Found {
+    pub shelf: Shelf,
+    pub warehouse: String,
+}
+
+/// Locks a sku. Without a name the first of its warehouses is meant; one that
+/// it was never in gets an empty place.
+pub async fn find_place(
+    room: &Stockroom,
+    tx: &mut PgConnection,
+    key: &str,
+    named: Option<&str>,
+) -> Result<Found, ApiError> {
+    let shelf = store::shelf::lock(tx, &[key]).await?;
+    let item = shelf.items.get(key).ok_or(AdjustError::Unknown)?;
+    let warehouses = store::items::warehouses(tx).await?;
+    let warehouse = match named {
+        Some(named) => warehouses.iter().find(|code| *code == named),
+        None => item.places.first().map(|p| &p.warehouse).or(warehouses.first()),
+    };
+    let warehouse = warehouse.ok_or(AdjustError::NoWarehouse)?.clone();
+    if item.place(&warehouse).is_some() {
+        return Ok(Found { shelf, warehouse });
+    }
+    let safety_stock = room.settings.safety_stock;
+    store::items::place(tx, key, &warehouse, 0, safety_stock).await?;
+    Ok(Found { shelf: store::shelf::lock(tx, &[key]).await?, warehouse })
+}
+
+/// A change of what is on hand at one place.
+pub struct Change<'a> {
+    pub delta: Delta,
+    pub kind: Why,
+    pub reason: &'a str,
+    pub actor: &'a str,
+    /// A physical count: it may leave less than what is promised.
+    pub counted: bool,
+}
+
+/// Writes a change with its ledger line and tells; the shelf afterwards.
+pub async fn apply(
+    room: &Stockroom,
+    tx: &mut PgConnection,
+    key: &str,
+    found: Found,
+    change: &Change<'_>,
+) -> Result<Shelf, ApiError> {
+    let Found { mut shelf, warehouse } = found;
+    let before = effects::availability(&shelf);
+    let mut moves = Moves::default();
+    moves.add(key, &warehouse, change.delta);
+    shelf.apply(&moves);
+    let effects = Effects { moves, counted: change.counted, ..Effects::default() };
+    settle::write(room, tx, &effects).await?;
+    let place = shelf.items.get(key).and_then(|item| item.place(&warehouse));
+    if change.delta.on_hand != 0 {
+        let entry = Entry {
+            sku_key: key,
+            warehouse: &warehouse,
+            kind: change.kind,
+            delta: change.delta.on_hand,
+            on_hand: place.map_or(0, |p| p.level.on_hand),
+            reason: change.reason,
+            actor: change.actor,
+            order_id: None,
+        };
+        store::ledger::append(tx, &entry, room.clock.now()).await?;
+    }
+    room.sold_out.learn(&shelf);
+    let reason = change.kind.as_str();
+    let events = effects::stock_events(&room.ids, &before, &shelf, &effects.moves, reason)?;
+    effects::publish(room, tx, events).await?;
+    Ok(shelf)
 }

@@ -6,6 +6,7 @@ use contracts::events::inventory::{HeldLine, StockAdjusted, StockLow};
 use platform::outbox::{Event, NewEvent};
 use platform::{ApiError, Ids};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::Stockroom;
 use crate::domain::hold::HoldLine;
@@ -17,7 +18,7 @@ const EVENTS_PER_APPEND: usize = 2_000;
 
 /// What was available per sku before anything moved.
 pub fn availability(shelf: &Shelf) -> BTreeMap<String, i64> {
-    shelf.0.iter().map(|(key, item)| (key.clone(), item.available())).collect()
+    shelf.items.iter().map(|(key, item)| (key.clone(), item.available())).collect()
 }
 
 /// One `stock.adjusted` per sku and warehouse that moved, and `stock.low` for
@@ -32,7 +33,7 @@ pub fn stock_events(
     let mut events = Vec::new();
     let mut last: Option<&str> = None;
     for ((key, warehouse), delta) in moves.iter() {
-        let Some(item) = shelf.0.get(key) else { continue };
+        let Some(item) = shelf.items.get(key) else { continue };
         let Some(place) = item.place(warehouse) else { continue };
         let level = place.level;
         events.push(event(
@@ -89,18 +90,24 @@ pub async fn publish(
 
 /// Lines of an event from what was picked.
 pub fn picked_lines(shelf: &Shelf, picks: &[Pick]) -> Vec<HeldLine> {
-    let line = |p: &Pick| line_of(shelf, &p.sku_key, &p.warehouse, p.qty);
+    let line = |p: &Pick| line_of(shelf, &p.sku_key, &p.warehouse, p.qty, p.sale);
     picks.iter().filter_map(line).collect()
 }
 
 /// Lines of an event from a hold.
 pub fn held_lines(shelf: &Shelf, lines: &[HoldLine]) -> Vec<HeldLine> {
-    let line = |l: &HoldLine| line_of(shelf, &l.sku_key, &l.warehouse, l.qty);
+    let line = |l: &HoldLine| line_of(shelf, &l.sku_key, &l.warehouse, l.qty, l.sale);
     lines.iter().filter_map(line).collect()
 }
 
-fn line_of(shelf: &Shelf, key: &str, warehouse: &str, qty: i64) -> Option<HeldLine> {
-    let item = shelf.0.get(key)?;
+fn line_of(
+    shelf: &Shelf,
+    key: &str,
+    warehouse: &str,
+    qty: i64,
+    sale_id: Option<Uuid>,
+) -> Option<HeldLine> {
+    let item = shelf.items.get(key)?;
     let (product_id, sku) = (item.product_id, item.sku.clone());
-    Some(HeldLine { product_id, sku, qty, warehouse: warehouse.to_owned() })
+    Some(HeldLine { product_id, sku, qty, warehouse: warehouse.to_owned(), sale_id })
 }

@@ -1,16 +1,18 @@
-//! Holds whose time ran out give their units back, within a second.
+//! Holds whose time ran out give their units back, within a second, and orders
+//! that wait for units get what came.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use platform::ApiError;
 use platform::lifecycle::Lifecycle;
+use platform::{ApiError, trace};
 
-use super::{Stockroom, settle};
+use super::settle::Decided;
+use super::{Stockroom, settle, waiting};
 use crate::store;
 
 /// Holds that expire in one transaction, at most.
-const BATCH: i64 = 200;
+const BATCH: i64 = 500;
 /// How often the number of live holds is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait when the database does not answer.
@@ -29,6 +31,9 @@ pub async fn run(room: Stockroom, lifecycle: Lifecycle) -> anyhow::Result<()> {
                 tracing::warn!(code = error.code, ?error, "holds could not be expired");
                 pause = AWAY;
             }
+        }
+        if let Err(error) = waiting::serve(&room).await {
+            tracing::warn!(code = error.code, ?error, "waiting orders could not be served");
         }
         if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
             count(&room).await;
@@ -52,7 +57,7 @@ pub async fn expire_due(room: &Stockroom) -> Result<usize, ApiError> {
     }
     let settled = due.into_iter().map(|(order, hold)| {
         let settlement = hold.expire(now);
-        (order, hold, settlement)
+        Decided { order, hold, settlement, context: trace::current() }
     });
     settle::carry_out(room, &mut tx, settled.collect(), "expired").await?;
     tx.commit().await?;

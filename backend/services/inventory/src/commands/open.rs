@@ -109,5 +109,5 @@ async fn opened_before(tx: &mut PgConnection, open: &Open, key: &str) -> Result<
         return Err(OpenError::OtherSku.into());
     }
     let shelf = store::shelf::read(tx, &[key]).await?;
-    Ok(shelf.0.get(key).map_or(0, |item| item.on_hand()))
+    Ok(shelf.items.get(key).map_or(0, |item| item.on_hand()))
 }

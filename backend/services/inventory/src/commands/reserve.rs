@@ -3,7 +3,7 @@
 //! Several orders may share one transaction; they are served in the order of
 //! their arrival, and each gets the answer it would have got alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use contracts::events::inventory::{HeldLine, ReservationHeld};
@@ -11,14 +11,13 @@ use platform::outbox::NewEvent;
 use platform::trace::TraceContext;
 use platform::{ApiError, Failure, Kind};
 use shared_types::inventory::ShortLine;
-use shared_types::{FieldError, OrderId, Timestamp};
+use shared_types::{FieldError, OrderId, Sku, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Stockroom, effects};
-use crate::domain::hold::{self, Hold, HoldLine, HoldStatus, ReserveStep};
-use crate::domain::level::Delta;
-use crate::domain::shelf::{Shelf, ShortOf, Wanted};
+use crate::domain::hold::{self, Hold, ReserveStep};
+use crate::domain::shelf::{Ask, Queued, Shelf, ShortOf, Units, Wanted};
 use crate::store;
 use crate::store::shelf::{Effects, NewHold, WriteError};
 
@@ -28,6 +27,8 @@ pub struct Reserve {
     pub order_id: OrderId,
     pub wanted: Wanted,
     pub ttl: Duration,
+    /// May wait for units that are not there, where the sku allows it.
+    pub accept_backorder: bool,
     /// The piece of work its events belong to.
     pub context: TraceContext,
 }
@@ -40,6 +41,8 @@ pub enum Reserved {
         lines: Vec<HeldLine>,
         /// It was held before: no event was published now.
         repeated: bool,
+        /// Units that the order waits its turn for.
+        waiting: Vec<(Sku, i64)>,
     },
     /// Nothing was held; what was short and what there was.
     Short(Vec<ShortLine>),
@@ -49,6 +52,8 @@ pub enum Reserved {
 pub enum ReserveError {
     #[error("Nobody ever opened stock for {}.", .0.join(", "))]
     UnknownSkus(Vec<String>),
+    #[error("There is no such sale of {}.", .0.join(", "))]
+    UnknownSale(Vec<String>),
     #[error("This order holds other lines already.")]
     Differs,
     #[error("This order was given up; nothing can be held for it.")]
@@ -62,7 +67,7 @@ pub enum ReserveError {
 impl Failure for ReserveError {
     fn kind(&self) -> Kind {
         match self {
-            ReserveError::UnknownSkus(_) => Kind::Invalid,
+            ReserveError::UnknownSkus(_) | ReserveError::UnknownSale(_) => Kind::Invalid,
             ReserveError::Differs | ReserveError::Ended => Kind::Refused,
             ReserveError::Overloaded | ReserveError::Raced => Kind::Unavailable,
         }
@@ -71,6 +76,7 @@ impl Failure for ReserveError {
     fn code(&self) -> &'static str {
         match self {
             ReserveError::UnknownSkus(_) => "inventory.unknown_sku",
+            ReserveError::UnknownSale(_) => "inventory.unknown_sale",
             ReserveError::Differs => "inventory.order_differs",
             ReserveError::Ended => "inventory.order_ended",
             ReserveError::Overloaded => "inventory.overloaded",
@@ -79,11 +85,15 @@ impl Failure for ReserveError {
     }
 
     fn fields(&self) -> Vec<FieldError> {
-        let ReserveError::UnknownSkus(skus) = self else { return Vec::new() };
+        let (skus, code, what) = match self {
+            ReserveError::UnknownSkus(skus) => (skus, "unknown_sku", "is not known"),
+            ReserveError::UnknownSale(skus) => (skus, "unknown_sale", "is in no such sale"),
+            _ => return Vec::new(),
+        };
         let error = |sku: &String| FieldError {
             field: "lines".to_owned(),
-            code: "unknown_sku".to_owned(),
-            message: format!("{sku} is not known"),
+            code: code.to_owned(),
+            message: format!("{sku} {what}"),
         };
         skus.iter().take(100).map(error).collect()
     }
@@ -124,7 +134,7 @@ pub type Answer = Result<Reserved, ReserveError>;
 /// same time.
 pub async fn reserve(room: &Stockroom, wish: Reserve) -> Result<Reserved, ApiError> {
     let started = Instant::now();
-    let answer = room.lanes.reserve(room, wish).await;
+    let answer = room.reserving.ask(room, wish).await;
     metrics::histogram!("inventory_reserve_duration_seconds")
         .record(started.elapsed().as_secs_f64());
     let failed = match &answer {
@@ -144,18 +154,80 @@ pub async fn on(
     tx: &mut PgConnection,
     wishes: &[&Reserve],
 ) -> Result<Vec<Answer>, BatchError> {
-    let keys: BTreeSet<&str> =
-        wishes.iter().flat_map(|w| w.wanted.keys().map(String::as_str)).collect();
-    let keys: Vec<&str> = keys.into_iter().collect();
-    let shelf = store::shelf::lock(tx, &keys).await?;
+    let keys = keys_of(wishes);
+    let mut shelf = store::shelf::lock(tx, &keys).await?;
+    let sales: BTreeSet<Uuid> = asks_of(wishes).filter_map(|ask| ask.sale).collect();
+    let sales: Vec<Uuid> = sales.into_iter().collect();
+    store::shelf::add_asides(tx, &mut shelf, &sales).await?;
     // After the lock, so that whoever held for the same order is seen.
     let orders: Vec<Uuid> = wishes.iter().map(|w| w.order_id.0).collect();
     let known = store::holds::find(tx, &orders).await?;
     let mut batch = Batch::over(room, shelf, known);
     let answers: Vec<Answer> =
         wishes.iter().map(|wish| batch.serve(wish)).collect::<Result<_, ApiError>>()?;
+    room.sold_out.learn(&batch.shelf);
     batch.write(tx).await?;
     Ok(answers)
+}
+
+/// Refuses without a transaction what is sold out beyond doubt: the stock is
+/// read once for all of `wishes` and after they came, so that a unit that came
+/// free before a buyer asked is never denied. None: only a transaction can tell.
+pub async fn refuse(
+    room: &Stockroom,
+    wishes: &[&Reserve],
+) -> Result<Vec<Option<Answer>>, sqlx::Error> {
+    let keys = keys_of(wishes);
+    let mut connection = room.pool.acquire().await?;
+    let shelf = store::shelf::read(&mut connection, &keys).await?;
+    room.sold_out.learn(&shelf);
+    let short: Vec<Vec<ShortOf>> = wishes
+        .iter()
+        .map(|wish| if plain(wish) { shelf.short(&wish.wanted) } else { Vec::new() })
+        .collect();
+    // Read after the stock: whoever holds now may have held then.
+    let asked = wishes.iter().zip(&short).filter(|(_, short)| !short.is_empty());
+    let asked: Vec<Uuid> = asked.map(|(wish, _)| wish.order_id.0).collect();
+    if asked.is_empty() {
+        return Ok(wishes.iter().map(|_| None).collect());
+    }
+    let known: HashSet<Uuid> =
+        store::holds::known(&mut connection, &asked).await?.into_iter().collect();
+    let refusal = |(wish, short): (&&Reserve, Vec<ShortOf>)| {
+        let sure = !short.is_empty()
+            && shelf.unknown(&wish.wanted).is_empty()
+            && !known.contains(&wish.order_id.0);
+        sure.then(|| Ok(Reserved::Short(short_lines(&shelf, &short))))
+    };
+    Ok(wishes.iter().zip(short).map(refusal).collect())
+}
+
+/// Whether a wish can be refused by looking at ordinary stock alone.
+fn plain(wish: &Reserve) -> bool {
+    !wish.accept_backorder && wish.wanted.keys().all(|ask| ask.sale.is_none())
+}
+
+/// Whether it may be worth looking before locking.
+pub fn looks_sold_out(room: &Stockroom, wish: &Reserve) -> bool {
+    plain(wish) && wish.wanted.keys().any(|ask| room.sold_out.suspects(&ask.sku_key))
+}
+
+fn asks_of<'a>(wishes: &[&'a Reserve]) -> impl Iterator<Item = &'a Ask> {
+    wishes.iter().flat_map(|w| w.wanted.keys()).collect::<Vec<_>>().into_iter()
+}
+
+/// Every sku of these wishes once, in order.
+fn keys_of<'a>(wishes: &[&'a Reserve]) -> Vec<&'a str> {
+    let keys: BTreeSet<&str> = asks_of(wishes).map(|ask| ask.sku_key.as_str()).collect();
+    keys.into_iter().collect()
+}
+
+fn short_lines(shelf: &Shelf, short: &[ShortOf]) -> Vec<ShortLine> {
+    let line = |s: &ShortOf| {
+        let sku = shelf.items.get(&s.sku_key)?.sku.clone();
+        Some(ShortLine { sku, requested: s.requested, available: s.available })
+    };
+    short.iter().filter_map(line).collect()
 }
 
 struct Batch<'a> {
@@ -192,6 +264,11 @@ impl<'a> Batch<'a> {
             let unknown = unknown.into_iter().map(str::to_owned).collect();
             return Ok(Err(ReserveError::UnknownSkus(unknown)));
         }
+        let strange = self.shelf.unknown_sales(&wish.wanted);
+        if !strange.is_empty() {
+            let strange = strange.into_iter().map(|ask| ask.sku_key.clone()).collect();
+            return Ok(Err(ReserveError::UnknownSale(strange)));
+        }
         let hold = self.known.get(&wish.order_id.0);
         match hold::reserve(hold, &wish.wanted) {
             ReserveStep::Take => self.take(wish),
@@ -205,7 +282,8 @@ impl<'a> Batch<'a> {
             ReserveStep::Repeat { expires_at } => {
                 let lines = hold.map(|h| effects::held_lines(&self.shelf, &h.lines));
                 let lines = lines.unwrap_or_default();
-                Ok(Ok(Reserved::Held { expires_at, lines, repeated: true }))
+                let waiting = hold.map(|h| self.waiting(&h.open)).unwrap_or_default();
+                Ok(Ok(Reserved::Held { expires_at, lines, repeated: true, waiting }))
             }
             ReserveStep::Differs => Ok(Err(ReserveError::Differs)),
             ReserveStep::Ended => Ok(Err(ReserveError::Ended)),
@@ -213,52 +291,37 @@ impl<'a> Batch<'a> {
     }
 
     fn take(&mut self, wish: &Reserve) -> Result<Answer, ApiError> {
-        let picks = match self.shelf.take(&wish.wanted) {
-            Ok(picks) => picks,
-            Err(short) => return Ok(Ok(Reserved::Short(self.short_lines(&short)))),
+        let (picks, open, moves) = match self.shelf.take(&wish.wanted) {
+            Ok((picks, moves)) => (picks, Units::new(), moves),
+            Err(short) if wish.accept_backorder => match self.shelf.queue(&wish.wanted) {
+                Ok(Queued { picks, open, moves }) => (picks, open, moves),
+                Err(_) => return Ok(Ok(Reserved::Short(short_lines(&self.shelf, &short)))),
+            },
+            Err(short) => return Ok(Ok(Reserved::Short(short_lines(&self.shelf, &short)))),
         };
-        let expires_at = self.now.plus(wish.ttl);
-        let lines = effects::picked_lines(&self.shelf, &picks);
-        for pick in &picks {
-            let delta = Delta { held: pick.qty, ..Delta::default() };
-            self.effects.moves.add(&pick.sku_key, &pick.warehouse, delta);
-            self.contexts.entry(pick.sku_key.clone()).or_insert_with(|| wish.context.clone());
+        for ((sku_key, _), _) in moves.iter() {
+            if !self.contexts.contains_key(sku_key) {
+                self.contexts.insert(sku_key.clone(), wish.context.clone());
+            }
         }
-        let held = ReservationHeld {
-            order_id: wish.order_id,
-            lines: lines.clone(),
-            expires_at: Some(expires_at),
-        };
-        let event = effects::event(&self.room.ids, &held)?.under(wish.context.clone());
-        self.events.push(event);
-        let hold = Hold {
-            status: HoldStatus::Held,
-            expires_at: Some(expires_at),
-            pinned: false,
-            extended: false,
-            lines: picks
-                .iter()
-                .map(|p| HoldLine {
-                    sku_key: p.sku_key.clone(),
-                    warehouse: p.warehouse.clone(),
-                    qty: p.qty,
-                    dispatched: 0,
-                    returned: 0,
-                    brought_back: 0,
-                })
-                .collect(),
-        };
-        self.known.insert(wish.order_id.0, hold);
-        self.effects.made.push(NewHold { order_id: wish.order_id.0, expires_at, picks });
-        Ok(Ok(Reserved::Held { expires_at: Some(expires_at), lines, repeated: false }))
+        self.effects.moves.merge(moves);
+        let hold = Hold::new(&picks, open.clone(), self.now.plus(wish.ttl));
+        let (order_id, expires_at) = (wish.order_id, hold.expires_at);
+        let lines = effects::picked_lines(&self.shelf, &picks);
+        let waiting = self.waiting(&open);
+        if waiting.is_empty() {
+            let held = ReservationHeld { order_id, lines: lines.clone(), expires_at };
+            let event = effects::event(&self.room.ids, &held)?.under(wish.context.clone());
+            self.events.push(event);
+        }
+        self.known.insert(order_id.0, hold);
+        self.effects.made.push(NewHold { order_id: order_id.0, expires_at, picks, open });
+        Ok(Ok(Reserved::Held { expires_at, lines, repeated: false, waiting }))
     }
 
-    fn short_lines(&self, short: &[ShortOf]) -> Vec<ShortLine> {
-        let line = |s: &ShortOf| {
-            let sku = self.shelf.0.get(&s.sku_key)?.sku.clone();
-            Some(ShortLine { sku, requested: s.requested, available: s.available })
-        };
-        short.iter().filter_map(line).collect()
+    fn waiting(&self, open: &Units) -> Vec<(Sku, i64)> {
+        let sku = |key: &String| Some(self.shelf.items.get(key)?.sku.clone());
+        open.iter().filter_map(|(key, units)| Some((sku(key)?, *units))).collect()
     }
 
     async fn write(mut self, tx: &mut PgConnection) -> Result<(), BatchError> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Stockroom, effects, settle};
 use crate::domain::hold::{HoldStatus, ReturnRefusal};
-use crate::domain::shelf::Wanted;
+use crate::domain::shelf::Units;
 use crate::store;
 use crate::store::ledger::{Entry, Kind as Why};
 use crate::store::shelf::Effects;
@@ -51,7 +51,7 @@ pub async fn take_back(
     room: &Stockroom,
     return_id: Uuid,
     order: OrderId,
-    wanted: &Wanted,
+    wanted: &Units,
     actor: &str,
 ) -> Result<bool, ApiError> {
     let mut tx = room.pool.begin().await?;
@@ -76,7 +76,7 @@ pub async fn take_back(
     settle::write(room, &mut tx, &effects).await?;
     store::holds::write_returns(&mut tx, order.0, &hold).await?;
     for ((sku_key, warehouse), delta) in effects.moves.iter().filter(|(_, d)| d.on_hand != 0) {
-        let place = shelf.0.get(sku_key).and_then(|item| item.place(warehouse));
+        let place = shelf.items.get(sku_key).and_then(|item| item.place(warehouse));
         let entry = Entry {
             sku_key,
             warehouse,
@@ -95,6 +95,6 @@ pub async fn take_back(
     Ok(true)
 }
 
-fn fingerprint(wanted: &Wanted) -> String {
+fn fingerprint(wanted: &Units) -> String {
     wanted.iter().map(|(key, qty)| format!("{key}={qty}\n")).collect()
 }

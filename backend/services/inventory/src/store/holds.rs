@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::hold::{Hold, HoldLine, HoldStatus};
+use crate::domain::shelf::Units;
 
 #[derive(sqlx::FromRow)]
 struct HoldRow {
@@ -26,15 +27,16 @@ struct LineRow {
     dispatched: i64,
     returned: i64,
     brought_back: i64,
+    sale_id: Option<Uuid>,
 }
 
 impl HoldRow {
     fn hold(self) -> Result<(Uuid, Hold), sqlx::Error> {
         let status = HoldStatus::parse(&self.status)
             .ok_or_else(|| sqlx::Error::Decode(format!("status {}", self.status).into()))?;
-        let (expires_at, lines) = (self.expires_at, Vec::new());
+        let (expires_at, lines, open) = (self.expires_at, Vec::new(), Units::new());
         let (pinned, extended) = (self.pinned, self.extended);
-        Ok((self.order_id, Hold { status, expires_at, pinned, extended, lines }))
+        Ok((self.order_id, Hold { status, expires_at, pinned, extended, lines, open }))
     }
 }
 
@@ -62,6 +64,33 @@ pub async fn lock(tx: &mut PgConnection, order: Uuid) -> Result<Option<Hold>, sq
     .fetch_all(&mut *tx)
     .await?;
     Ok(with_lines(tx, rows).await?.remove(&order))
+}
+
+/// Those of these orders' holds that keep units, locked in one order.
+pub async fn lock_live(
+    tx: &mut PgConnection,
+    orders: &[Uuid],
+) -> Result<HashMap<Uuid, Hold>, sqlx::Error> {
+    let rows: Vec<HoldRow> = sqlx::query_as(
+        "SELECT order_id, status, expires_at, pinned, extended FROM holds
+         WHERE order_id = ANY($1) AND status IN ('HELD', 'CONFIRMED')
+         ORDER BY order_id FOR UPDATE",
+    )
+    .bind(orders)
+    .fetch_all(&mut *tx)
+    .await?;
+    with_lines(tx, rows).await
+}
+
+/// Those of these orders that have a hold, whatever became of it.
+pub async fn known(
+    connection: &mut PgConnection,
+    orders: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar("SELECT order_id FROM holds WHERE order_id = ANY($1)")
+        .bind(orders)
+        .fetch_all(connection)
+        .await
 }
 
 /// Up to `limit` holds whose time ran out, locked; what somebody else works on
@@ -92,11 +121,11 @@ async fn with_lines(
     }
     let mut holds = rows.into_iter().map(HoldRow::hold).collect::<Result<HashMap<_, _>, _>>()?;
     let lines: Vec<LineRow> = sqlx::query_as(
-        "SELECT order_id, sku_key, warehouse, qty, dispatched, returned, brought_back
+        "SELECT order_id, sku_key, warehouse, qty, dispatched, returned, brought_back, sale_id
          FROM hold_lines WHERE order_id = ANY($1) ORDER BY order_id, sku_key, warehouse",
     )
     .bind(holds.keys().copied().collect::<Vec<_>>())
-    .fetch_all(tx)
+    .fetch_all(&mut *tx)
     .await?;
     for line in lines {
         if let Some(hold) = holds.get_mut(&line.order_id) {
@@ -107,7 +136,17 @@ async fn with_lines(
                 dispatched: line.dispatched,
                 returned: line.returned,
                 brought_back: line.brought_back,
+                sale: line.sale_id,
             });
+        }
+    }
+    let waiting = holds.iter().filter(|(_, h)| h.status == HoldStatus::Waiting);
+    let waiting: Vec<Uuid> = waiting.map(|(order, _)| *order).collect();
+    if !waiting.is_empty() {
+        for (order, sku_key, open) in super::queue::open_of(tx, &waiting).await? {
+            if let Some(hold) = holds.get_mut(&order) {
+                hold.open.insert(sku_key, open);
+            }
         }
     }
     Ok(holds)
@@ -115,10 +154,15 @@ async fn with_lines(
 
 /// Takes expired holds out of the way, so that their orders can hold anew.
 pub async fn clear_expired(tx: &mut PgConnection, orders: &[Uuid]) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM holds WHERE order_id = ANY($1) AND status = 'EXPIRED'")
-        .bind(orders)
-        .execute(tx)
-        .await?;
+    sqlx::query(
+        "WITH gone AS (
+             DELETE FROM holds WHERE order_id = ANY($1) AND status = 'EXPIRED' RETURNING order_id
+         )
+         DELETE FROM hold_lines WHERE order_id IN (SELECT order_id FROM gone)",
+    )
+    .bind(orders)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -156,15 +200,17 @@ pub async fn write_returns(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE hold_lines AS l SET returned = t.returned, brought_back = t.brought_back
-         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])
-              AS t(sku_key, warehouse, returned, brought_back)
-         WHERE l.order_id = $1 AND l.sku_key = t.sku_key AND l.warehouse = t.warehouse",
+         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::uuid[])
+              AS t(sku_key, warehouse, returned, brought_back, sale_id)
+         WHERE l.order_id = $1 AND l.sku_key = t.sku_key AND l.warehouse = t.warehouse
+           AND l.sale_id IS NOT DISTINCT FROM t.sale_id",
     )
     .bind(order)
     .bind(hold.lines.iter().map(|l| l.sku_key.as_str()).collect::<Vec<_>>())
     .bind(hold.lines.iter().map(|l| l.warehouse.as_str()).collect::<Vec<_>>())
     .bind(hold.lines.iter().map(|l| l.returned).collect::<Vec<_>>())
     .bind(hold.lines.iter().map(|l| l.brought_back).collect::<Vec<_>>())
+    .bind(hold.lines.iter().map(|l| l.sale).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

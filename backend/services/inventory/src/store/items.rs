@@ -1,5 +1,6 @@
 //! Skus and warehouses.
 
+use shared_types::inventory::Warehouse;
 use shared_types::{ProductId, Sku, Timestamp, VariantId};
 use sqlx::PgConnection;
 
@@ -71,4 +72,70 @@ pub async fn warehouses(connection: &mut PgConnection) -> Result<Vec<String>, sq
     sqlx::query_scalar("SELECT code FROM warehouses ORDER BY priority LIMIT 1000")
         .fetch_all(connection)
         .await
+}
+
+/// All warehouses, in order of priority.
+pub async fn list_warehouses(connection: &mut PgConnection) -> Result<Vec<Warehouse>, sqlx::Error> {
+    let rows: Vec<(String, String, i32)> =
+        sqlx::query_as("SELECT code, name, priority FROM warehouses ORDER BY priority LIMIT 1000")
+            .fetch_all(connection)
+            .await?;
+    let warehouse = |(code, name, priority)| Warehouse { code, name, priority };
+    Ok(rows.into_iter().map(warehouse).collect())
+}
+
+/// Adds or changes a warehouse. False when another one has its priority.
+pub async fn put_warehouse(
+    connection: &mut PgConnection,
+    warehouse: &Warehouse,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO warehouses (code, name, priority) VALUES ($1, $2, $3)
+         ON CONFLICT (code) DO UPDATE SET name = excluded.name, priority = excluded.priority",
+    )
+    .bind(&warehouse.code)
+    .bind(&warehouse.name)
+    .bind(warehouse.priority)
+    .execute(connection)
+    .await;
+    match done {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets the threshold when given, and the limit of backorders when told to.
+pub async fn write_policy(
+    tx: &mut PgConnection,
+    sku_key: &str,
+    low_threshold: Option<i64>,
+    set_limit: bool,
+    backorder_limit: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE items SET low_threshold = coalesce($2, low_threshold),
+             backorder_limit = CASE WHEN $3 THEN $4 ELSE backorder_limit END
+         WHERE sku_key = $1",
+    )
+    .bind(sku_key)
+    .bind(low_threshold)
+    .bind(set_limit)
+    .bind(backorder_limit)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub async fn write_safety_stock(
+    tx: &mut PgConnection,
+    sku_key: &str,
+    units: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE stock SET safety_stock = $2 WHERE sku_key = $1")
+        .bind(sku_key)
+        .bind(units)
+        .execute(tx)
+        .await?;
+    Ok(())
 }

@@ -9,14 +9,16 @@ use uuid::Uuid;
 pub enum Kind {
     Opening,
     Adjustment,
+    Count,
     Return,
 }
 
 impl Kind {
-    const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Kind::Opening => "opening",
             Kind::Adjustment => "adjustment",
+            Kind::Count => "count",
             Kind::Return => "return",
         }
     }
@@ -88,4 +90,23 @@ pub async fn list(
     .bind(limit)
     .fetch_all(connection)
     .await
+}
+
+/// Notes a device's reading; false when it was noted before.
+pub async fn note_reading(
+    tx: &mut PgConnection,
+    device_id: &str,
+    reading_id: &str,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO readings (device_id, reading_id, at) VALUES ($1, $2, $3)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(device_id)
+    .bind(reading_id)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use contracts::events::inventory::{ReservationHeld, ReservationInsufficient};
+use contracts::events::iot::StockReading;
 use contracts::events::orders::{
     Amounts, OrderCanceled, OrderCreated, OrderEnded, OrderFailed, OrderPaid, OrderedItem,
     Reservation,
@@ -17,7 +18,12 @@ use shared_types::{Amount, Currency, OrderId};
 
 use crate::shop::{Shop, shop, sku};
 
-fn created(shop: &Shop, order_id: OrderId, lines: &[(&str, i64)], pending: bool) -> OrderCreated {
+pub fn created(
+    shop: &Shop,
+    order_id: OrderId,
+    lines: &[(&str, i64)],
+    pending: bool,
+) -> OrderCreated {
     let item = |(name, qty): &(&str, i64)| OrderedItem {
         product_id: shop.product,
         sku: sku(name),
@@ -189,4 +195,30 @@ async fn orders_that_cannot_be_are_poison() {
         assert!(matches!(outcome, Err(HandleError::Poison { .. })), "{lines:?}");
     }
     assert_eq!(shop.level("A").await, [5, 0, 0, 5]);
+}
+
+#[tokio::test]
+async fn a_device_reading_is_the_truth_and_counts_once() {
+    let shop = shop().await;
+    shop.open("A", 5).await;
+    shop.hold(&[("A", 4)]).await;
+    let reading = |id: &str, delta| StockReading {
+        sku: sku("A"),
+        delta,
+        reason: "SENSOR".to_owned(),
+        device_id: Some("scale-7".to_owned()),
+        reading_id: Some(id.to_owned()),
+    };
+    for _ in 0..2 {
+        shop.bench.deliver(&shop.consumer, &reading("1", -2)).await.unwrap();
+    }
+    assert_eq!(shop.level("A").await, [3, 4, 0, 0]);
+    shop.bench.deliver(&shop.consumer, &reading("2", -9)).await.unwrap();
+    assert_eq!(shop.level("A").await[0], 0, "fewer than none cannot be there");
+    shop.bench.deliver(&shop.consumer, &reading("3", 6)).await.unwrap();
+    assert_eq!(shop.level("A").await, [6, 4, 0, 2]);
+    shop.prove().await;
+    let strange = StockReading { sku: sku("nope"), ..reading("4", 1) };
+    let refused = shop.bench.deliver(&shop.consumer, &strange).await;
+    assert!(matches!(refused, Err(HandleError::Poison { .. })), "{refused:?}");
 }

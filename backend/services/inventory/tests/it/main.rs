@@ -3,7 +3,11 @@
 mod adjusting;
 mod events;
 mod holds;
+mod instances;
+mod keeping;
 mod races;
 mod remote;
+mod sales;
 mod shop;
 mod stock;
+mod waiting;

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use contracts::clients::StockClient;
 use contracts::clients::fault::FaultSwitch;
+use contracts::clients::{SetAsideClient, StockClient};
 use contracts::generated::bellavista::inventory::v1 as proto;
 use inventory::MIGRATIONS;
 use platform::Service;
 use platform::consumer::Consumer;
-use platform::testing::{self, Bench, Client};
+use platform::testing::{self, Bench, Client, TestAnswer};
+use serde_json::Value;
 use shared_types::{OrderId, ProductId, Role, Sku, UserId, VariantId};
 use tonic::Status;
 
@@ -18,6 +19,7 @@ pub const DEFAULTS: &str = include_str!("../../../../bellavista/default.toml");
 pub struct Shop {
     pub bench: Bench,
     pub stock: Arc<dyn StockClient>,
+    pub set_asides: Arc<dyn SetAsideClient>,
     pub http: Client,
     pub consumer: Consumer,
     pub fault: FaultSwitch,
@@ -35,6 +37,7 @@ pub async fn shop() -> Shop {
         http: bench.client(&service),
         consumer: service.consumer.take().expect("a consumer"),
         stock: built.client,
+        set_asides: built.set_asides,
         fault,
         product: bench.id(),
         service: Mutex::new(service),
@@ -139,14 +142,7 @@ impl Shop {
 
     /// Fails the test when a promise of the schema is broken.
     pub async fn prove(&self) {
-        for view in ["ledger_violations", "hold_violations"] {
-            let sql = match view {
-                "ledger_violations" => "SELECT count(*) FROM ledger_violations",
-                _ => "SELECT count(*) FROM hold_violations",
-            };
-            let rows: i64 = sqlx::query_scalar(sql).fetch_one(self.bench.pool()).await.unwrap();
-            assert_eq!(rows, 0, "{view}");
-        }
+        self.prove_books().await;
         let oversold: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM stock WHERE held + allocated + set_aside > on_hand",
         )
@@ -154,6 +150,35 @@ impl Shop {
         .await
         .unwrap();
         assert_eq!(oversold, 0, "oversold");
+    }
+
+    /// The same, but more may be promised than a count found.
+    pub async fn prove_books(&self) {
+        for sql in [
+            "SELECT count(*) FROM ledger_violations",
+            "SELECT count(*) FROM hold_violations",
+            "SELECT count(*) FROM set_aside_violations",
+            "SELECT count(*) FROM backorder_violations",
+        ] {
+            let rows: i64 = sqlx::query_scalar(sql).fetch_one(self.bench.pool()).await.unwrap();
+            assert_eq!(rows, 0, "{sql}");
+        }
+    }
+
+    /// Another instance of the service on the same schema.
+    pub fn second_instance(&self) -> Arc<dyn StockClient> {
+        inventory::build(self.bench.ctx.clone(), FaultSwitch::default()).expect("builds").client
+    }
+
+    /// A merchant's request.
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> TestAnswer {
+        let token = self.merchant();
+        let request = match method {
+            "GET" => return self.http.get(path).bearer(&token).send().await,
+            "PUT" => self.http.put(path),
+            _ => self.http.post(path),
+        };
+        request.bearer(&token).json(&body).send().await
     }
 
     pub fn merchant(&self) -> String {
@@ -183,6 +208,7 @@ pub fn reserve_request(order: OrderId, lines: &[(&str, i64)]) -> proto::ReserveR
         order_id: order.to_string(),
         lines: lines.iter().map(line).collect(),
         ttl_seconds: 0,
+        accept_backorder: false,
     }
 }
 

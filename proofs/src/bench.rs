@@ -10,6 +10,7 @@ mod books;
 mod cpu;
 mod load;
 mod machine;
+pub mod outbox;
 mod search;
 mod telemetry;
 mod write;
@@ -98,24 +99,7 @@ const PLENTY: u64 = 100_000_000;
 /// Whether every run kept the books right.
 pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
     ensure!(args.lines <= args.skus, "--skus must be at least --lines");
-    if cfg!(debug_assertions) {
-        eprintln!("this generator is a debug build and will be part of what is measured");
-    }
-    let shop = Shop::new(shop_args)?;
-    let merchant = Renewing::merchant(shop_args, &shop);
-    let run = uuid::Uuid::new_v4().simple().to_string();
-    let skus: Vec<String> = (0..args.skus).map(|n| format!("bench-{}-{n}", &run[..10])).collect();
-    for sku in &skus {
-        shelves::stock_up(&shop, &merchant, sku, PLENTY).await?;
-    }
-    let range = Range {
-        shop,
-        merchant,
-        broker: shop_args.broker.clone(),
-        internal: shop_args.internal.trim_end_matches('/').to_owned(),
-        port: machine::port_of(&shop_args.url),
-        skus,
-    };
+    let range = open(shop_args, args).await?;
     let rate = if args.search { search::highest(&range, args).await? } else { args.rate };
     let mut all = Vec::new();
     for number in 1..=args.runs {
@@ -135,6 +119,28 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
     let right = all.iter().all(Measured::counts);
     println!("{}", if right { "books right" } else { "WORTHLESS: the books are wrong" });
     Ok(right)
+}
+
+/// The shop with shelves that no run can empty.
+async fn open(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<Range> {
+    if cfg!(debug_assertions) {
+        eprintln!("this generator is a debug build and will be part of what is measured");
+    }
+    let shop = Shop::new(shop_args)?;
+    let merchant = Renewing::merchant(shop_args, &shop);
+    let run = uuid::Uuid::new_v4().simple().to_string();
+    let skus: Vec<String> = (0..args.skus).map(|n| format!("bench-{}-{n}", &run[..10])).collect();
+    for sku in &skus {
+        shelves::stock_up(&shop, &merchant, sku, PLENTY).await?;
+    }
+    Ok(Range {
+        shop,
+        merchant,
+        broker: shop_args.broker.clone(),
+        internal: shop_args.internal.trim_end_matches('/').to_owned(),
+        port: machine::port_of(&shop_args.url),
+        skus,
+    })
 }
 
 /// One run: load, then the books.

@@ -27,6 +27,14 @@ const AFTERWARDS: Duration = Duration::from_millis(1_500);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks(BTreeMap<String, BTreeMap<i32, i64>>);
 
+impl Marks {
+    /// Messages between two marks.
+    pub fn between(before: &Marks, after: &Marks) -> u64 {
+        let of = |marks: &Marks| -> i64 { marks.0.values().flat_map(BTreeMap::values).sum() };
+        u64::try_from(of(after) - of(before)).unwrap_or(0)
+    }
+}
+
 /// What proofs read of an envelope.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -22,6 +22,8 @@ pub struct Placed {
     pub order_id: Uuid,
     /// Only of those that will be read again.
     pub token: Option<String>,
+    /// When the answer came: the order and its events were committed by then.
+    pub answered: std::time::Instant,
 }
 
 #[derive(Debug, Default)]
@@ -138,7 +140,7 @@ async fn one(
         Ok(answer) => answer,
         Err(error) => return Ok(Outcome::Unanswered(format!("no answer: {}", root_cause(&error)))),
     };
-    let took = due.elapsed();
+    let (took, answered) = (due.elapsed(), std::time::Instant::now());
     if answer.status.as_u16() != 201 {
         return Ok(match answer.status.as_u16() {
             202 | 500.. => Outcome::Unanswered(answer.complaint()),
@@ -147,7 +149,7 @@ async fn one(
     }
     let accepted: Accepted = answer.json()?;
     let token = accepted.order_token.filter(|_| keep);
-    Ok(Outcome::Placed(Placed { order_id: accepted.order_id, token }, took))
+    Ok(Outcome::Placed(Placed { order_id: accepted.order_id, token, answered }, took))
 }
 
 #[cfg(test)]

@@ -75,6 +75,32 @@ pub fn append(
     file.write_all(section.as_bytes()).with_context(|| path.display().to_string())
 }
 
+/// Appends the words of a run under a heading, with where it was measured.
+pub fn append_section(
+    path: &Path,
+    name: &str,
+    command: &str,
+    machine: &machine::Machine,
+    words: &str,
+) -> anyhow::Result<()> {
+    let section = format!(
+        "\n## {name} ({})\n\n{}, {} cores, {} GiB; shop built as {}, generator as {}, both on \
+         this machine. `./bv {command}`\n\n{words}",
+        machine.commit,
+        machine.processor,
+        machine.cores,
+        machine.memory_gib,
+        machine.shop,
+        machine.generator
+    );
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .with_context(|| path.display().to_string())?;
+    file.write_all(section.as_bytes()).with_context(|| path.display().to_string())
+}
+
 fn section(machine: &machine::Machine, args: &Args, rate: u32, runs: &[Measured]) -> String {
     let paid = if args.pay { ", paid" } else { "" };
     let mut text = format!(

@@ -10,9 +10,12 @@ const ROUTES: &[(&str, &str)] = &[
     ("/.well-known/**", "identity"),
     ("/api/v1/cart/**", "cart"),
     ("/api/v1/orders/**", "orders"),
+    ("/api/v1/admin/sagas/**", "orders"),
     // The saga commands refunds, so its service answers for them.
     ("/api/v1/payments/refund", "orders"),
     ("/api/v1/payments/**", "payments"),
+    ("/api/v1/admin/dead-letters/**", "operations"),
+    ("/api/v1/admin/audit/**", "operations"),
     ("/ws/**", "notifications"),
 ];
 
@@ -55,9 +58,14 @@ mod tests {
             ("/api/v1/products/7/inventory/reserve", Some("inventory")),
             ("/api/v1/products/7/prices", Some("catalog")),
             ("/api/v1/orders/7/pay", Some("orders")),
+            ("/api/v1/admin/sagas", Some("orders")),
+            ("/api/v1/admin/sagas/7/retry", Some("orders")),
             ("/api/v1/payments/refund", Some("orders")),
             ("/api/v1/payments/7", Some("payments")),
             ("/.well-known/jwks.json", Some("identity")),
+            ("/api/v1/admin/dead-letters", Some("operations")),
+            ("/api/v1/admin/dead-letters/7/redrive", Some("operations")),
+            ("/api/v1/admin/audit", Some("operations")),
             ("/ws/orders", Some("notifications")),
             ("/api/v1/ordersx", None),
             ("/api/v2/orders", None),

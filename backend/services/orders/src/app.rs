@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use platform::Context;
+use platform::policy::Policy;
 use tokio::sync::Mutex;
 
 use crate::Clients;
 use crate::config::OrdersConfig;
 use crate::domain::pricing::{Shipping, Tax};
 use crate::domain::saga::Rules;
+use crate::faults::Faults;
 use crate::outbound::Outbound;
 use crate::sagas::worker::WorkerHandle;
 use crate::signals::Signals;
@@ -21,6 +23,9 @@ pub struct App {
     pub shipping: Shipping,
     pub out: Outbound,
     pub signals: Signals,
+    pub faults: Faults,
+    /// Who may cancel.
+    pub cancel_policy: Policy,
     pub worker: WorkerHandle,
     /// Held while the catalogue is asked for unknown skus: a crowd that wants
     /// the same new sku asks once.
@@ -42,6 +47,8 @@ impl App {
             shipping: config.shipping()?,
             out: Outbound::new(clients, &ctx.clock, &config),
             signals: Signals::default(),
+            faults: Faults::ending_the_process(config.die_at_pass),
+            cancel_policy: cancel_policy()?,
             worker,
             asking_catalog: Mutex::new(()),
             config,
@@ -53,4 +60,10 @@ impl App {
     pub fn patience(&self) -> tokio::time::Instant {
         tokio::time::Instant::now() + Duration::from_millis(self.config.answer_within_ms)
     }
+}
+
+/// The policy that an OPA server would be given too.
+pub fn cancel_policy() -> anyhow::Result<Policy> {
+    const SOURCE: &str = include_str!("../../../../policies/orders/cancel.rego");
+    Policy::new("orders/cancel.rego", SOURCE, "data.bellavista.orders.cancel.allow")
 }

@@ -40,6 +40,8 @@ pub struct OrdersConfig {
     /// long it may stay undecided.
     pub reserve_repeat_ms: u64,
     pub reserving_limit_ms: u64,
+    /// How often inventory is asked for a backordered order, beside its events.
+    pub backorder_repeat_ms: u64,
     /// After so many declines the order has failed.
     pub max_declines: u32,
     /// How often an attempt that never left is made again: at `/pay`, and for
@@ -51,6 +53,11 @@ pub struct OrdersConfig {
     pub retry_longest_ms: u64,
     /// After so many failures of one step a person is told.
     pub stuck_after: u32,
+    /// A saga that is due for longer than this is counted as overdue.
+    pub overdue_ms: u64,
+    /// Drills: the process ends itself at this place, counted from 0, of those
+    /// where something is stored or was just stored. Below zero: never.
+    pub die_at_pass: i64,
     /// How long `Authorization: Order …` tokens live.
     pub order_token_days: u64,
     pub tax: TaxConfig,
@@ -116,6 +123,8 @@ impl OrdersConfig {
             ("max_calls", self.max_calls as u64),
             ("concurrency", self.concurrency as u64),
             ("poll_ms", self.poll_ms),
+            ("backorder_repeat_ms", self.backorder_repeat_ms),
+            ("overdue_ms", self.overdue_ms),
             ("retry_first_ms", self.retry_first_ms),
             ("max_declines", self.max_declines.into()),
             ("stuck_after", self.stuck_after.into()),
@@ -145,6 +154,7 @@ impl OrdersConfig {
             unsent_retries_automatic: self.unsent_retries_automatic,
             hold_grace: ms(self.hold_grace_ms),
             reserve_repeat: ms(self.reserve_repeat_ms),
+            backorder_repeat: ms(self.backorder_repeat_ms),
             reserving_limit: ms(self.reserving_limit_ms),
             retry_first: ms(self.retry_first_ms),
             retry_longest: ms(self.retry_longest_ms.max(self.retry_first_ms)),

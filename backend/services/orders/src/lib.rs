@@ -15,6 +15,7 @@ mod commands;
 mod config;
 mod consumers;
 mod domain;
+mod faults;
 mod outbound;
 mod queries;
 mod rest;
@@ -76,6 +77,17 @@ impl Crank {
     /// Steps until the saga rests.
     pub async fn run(&self, order_id: OrderId) -> Result<(), ApiError> {
         sagas::worker::run_order(&self.app, order_id).await
+    }
+
+    /// This instance dies at the n-th place from now where something is stored
+    /// or was just stored.
+    pub fn die_at(&self, passes: i64) {
+        self.app.faults.arm(passes);
+    }
+
+    /// Whether it came to that.
+    pub fn died(&self) -> bool {
+        !self.app.faults.is_armed()
     }
 
     /// The calls of one step, then a crash before anything of it is stored.

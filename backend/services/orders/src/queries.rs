@@ -1,5 +1,7 @@
 //! Looking at orders.
 
+pub mod sagas;
+
 use platform::ApiError;
 use platform::auth::Principal;
 use platform::error::Kind;

@@ -1,5 +1,7 @@
 //! REST: translation only. Paths are below `/api/v1`.
 
+mod admin;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -30,6 +32,7 @@ pub fn router(app: Arc<App>) -> OpenApiRouter {
         .routes(routes!(pay))
         .routes(routes!(cancel))
         .routes(routes!(refund))
+        .merge(admin::router())
         .with_state(app)
 }
 
@@ -177,6 +180,7 @@ async fn pay(
         (status = 202, description = "The money is on its way back; then it is canceled", body = Order),
         (status = 400, description = "No JSON", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No good token", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`orders.cancel_forbidden`: the policy says no", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such order of the caller", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`orders.illegal_transition`, `orders.payment_in_progress`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`reason` is wrong", body = Problem, content_type = "application/problem+json"),

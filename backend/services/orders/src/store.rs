@@ -4,6 +4,7 @@ pub mod attempts;
 pub mod orders;
 pub mod prices;
 pub mod refunds;
+pub mod saga_lists;
 pub mod sagas;
 
 use shared_types::{Currency, Money};

@@ -114,7 +114,9 @@ async fn begin(
     if !store::sagas::save(tx, &save).await? {
         return Err(ApiError::internal(anyhow::anyhow!("a locked saga changed")));
     }
+    app.faults.pass("before a request is committed")?;
     work.begun().await?;
+    app.faults.pass("after a request is committed")?;
     app.worker.wake(order_id);
     Ok(Begun::Running { joined: false, started_at: now })
 }
@@ -148,6 +150,22 @@ pub(super) fn refused(refusal: Refusal, loaded: &Loaded) -> ApiError {
         Refusal::IllegalTransition => {
             conflict("orders.illegal_transition", format!("The order is {status}."))
         }
+        Refusal::AtRest => conflict("sagas.at_rest", "Nothing of it is under way.".to_owned()),
+        Refusal::WaitsForBuyer => {
+            conflict("sagas.waits_for_buyer", "It waits for the buyer to pay.".to_owned())
+        }
+        Refusal::Compensating => conflict(
+            "sagas.compensating",
+            "It is being undone already; retry its step instead.".to_owned(),
+        ),
+        Refusal::NotStuck => conflict(
+            "sagas.not_stuck",
+            "It gets on by itself; nothing is to be resolved.".to_owned(),
+        ),
+        Refusal::NotResolvable => conflict(
+            "sagas.not_resolvable",
+            "This step cannot be done by hand; retry it or compensate.".to_owned(),
+        ),
     }
 }
 

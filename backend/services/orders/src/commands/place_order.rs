@@ -25,7 +25,7 @@ use self::input::{Source, Wanted, WantedLine, read_lines};
 use self::prices::Priced;
 use crate::app::App;
 use crate::domain::pricing::{Destination, NoQuote, Quote, quote};
-use crate::domain::saga::Saga;
+use crate::domain::saga::{Saga, Shelf};
 use crate::outbound::CallError;
 use crate::sagas::steps::{self, Reserved, TOKEN};
 use crate::store;
@@ -152,16 +152,19 @@ async fn hold_and_store(
 ) -> Result<Answer, ApiError> {
     let lines: Vec<_> =
         quote.lines.iter().map(|l| steps::line(l.line.sku.as_str(), l.line.qty)).collect();
+    app.faults.pass("before the stock is held")?;
     let (order_id, reserved) = hold(app, key, &lines).await;
-    let held = match reserved {
-        Ok(Reserved::Held(expires_at)) => Some(expires_at),
+    app.faults.pass("after the stock is held")?;
+    let shelf = match reserved {
+        Ok(Reserved::Held(expires_at)) => Shelf::Held(expires_at),
+        Ok(Reserved::Waiting) => Shelf::Waiting,
         Ok(Reserved::Short(short)) => {
             work.abandon().await?;
             return Err(stock_short(&short));
         }
         Err(CallError::Away(reason)) => {
             tracing::warn!(%order_id, reason, "inventory is away: the order waits for its stock");
-            None
+            Shelf::Unknown
         }
         // The catalogue sells what inventory never heard of: there is none.
         Err(CallError::Refused(status)) => {
@@ -172,7 +175,8 @@ async fn hold_and_store(
     };
     let now = app.ctx.clock.now();
     let attempt_id = wanted.payment.as_ref().map(|_| app.ctx.ids.next());
-    let saga = Saga::placed(quote.total.minor, held, attempt_id, &app.rules, now);
+    let held = shelf != Shelf::Unknown;
+    let saga = Saga::placed(quote.total.minor, shelf, attempt_id, &app.rules, now);
     let context = trace::current();
     let cipher = &app.ctx.cipher;
     let token = wanted.payment.as_ref().map(|m| cipher.seal(TOKEN, &m.token)).transpose()?;
@@ -198,12 +202,14 @@ async fn hold_and_store(
         now,
     };
     let number = store::orders::insert(work.tx(), &new).await?;
-    let event = created_event(&new, number, held.is_some());
+    let event = created_event(&new, number, held);
     app.ctx.outbox.append(work.tx(), &event).await?;
-    let status = if held.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    let status = if held { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     let answer = Answer::json(status, &answer_body(&new, number))?
         .located(format!("/api/v1/orders/{order_id}"));
+    app.faults.pass("before the order is committed")?;
     let answer = work.finish(answer, now).await?;
+    app.faults.pass("after the order is committed")?;
     if saga.next_run_at.is_some_and(|at| at <= now) {
         app.worker.wake(order_id);
     }

@@ -154,7 +154,9 @@ async fn begin(
     if !store::sagas::save(tx, &save).await? {
         return Err(ApiError::internal(anyhow::anyhow!("a locked saga changed")));
     }
+    app.faults.pass("before a request is committed")?;
     work.begun().await?;
+    app.faults.pass("after a request is committed")?;
     app.worker.wake(wanted.order_id);
     Ok(Begun::Running { joined: false, started_at: now })
 }

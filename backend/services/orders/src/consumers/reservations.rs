@@ -30,7 +30,10 @@ macro_rules! tells {
 
 tells! {
     ReservationHeld => |held| Input::Held { expires_at: held.expires_at },
-    ReservationInsufficient => |short| Input::Short,
+    ReservationInsufficient => |short| match short.backordered {
+        true => Input::Waiting,
+        false => Input::Short,
+    },
     ReservationExpired => |expired| Input::HoldLost { released: true },
     ReservationConfirmed => |confirmed| Input::Confirmed,
     ReservationReleased => |released| Input::Released,

@@ -5,6 +5,8 @@
 //! acts: a decision is the new state and a list of effects, which are stored
 //! together.
 
+mod diagram;
+mod operators;
 mod people;
 mod words;
 
@@ -14,7 +16,7 @@ use shared_types::orders::OrderStatus;
 use shared_types::{AttemptId, PaymentId, Timestamp};
 
 pub use people::Refusal;
-pub use words::{AttemptEnd, Effect, Fact, Input, RefundState, State, Step};
+pub use words::{AttemptEnd, Effect, Fact, Input, RefundState, Shelf, State, Step};
 
 /// The changing part of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,7 @@ pub struct Rules {
     pub unsent_retries_automatic: u32,
     pub hold_grace: Duration,
     pub reserve_repeat: Duration,
+    pub backorder_repeat: Duration,
     pub reserving_limit: Duration,
     pub retry_first: Duration,
     pub retry_longest: Duration,
@@ -83,10 +86,10 @@ pub fn next_step(saga: &Saga, now: Timestamp) -> Option<Step> {
     }
     match saga.state {
         State::Reserving if saga.deadline.is_some_and(|at| at <= now) => Some(Step::GiveUp),
-        State::Reserving => Some(Step::Reserve),
+        State::Reserving | State::Backordered => Some(Step::Reserve),
         State::AwaitingPayment => Some(Step::HoldTimer),
         State::Authorizing => Some(Step::Charge),
-        State::Deciding => Some(Step::AskOutcome),
+        State::Deciding | State::Settling => Some(Step::AskOutcome),
         State::Confirming => Some(Step::Confirm),
         State::Refunding if saga.refund_waits => Some(Step::Refund),
         State::Refunding => Some(Step::EndRefunded),
@@ -111,7 +114,7 @@ impl Saga {
     /// The saga of an order that is placed now.
     pub fn placed(
         total_minor: i64,
-        held: Option<Option<Timestamp>>,
+        shelf: Shelf,
         attempt: Option<AttemptId>,
         rules: &Rules,
         now: Timestamp,
@@ -136,9 +139,10 @@ impl Saga {
             deadline: Some(now.plus(rules.reserving_limit)),
             stuck: None,
         };
-        match held {
-            Some(expires_at) => saga.held(expires_at, rules, now),
-            None => saga,
+        match shelf {
+            Shelf::Held(expires_at) => saga.held(expires_at, rules, now),
+            Shelf::Waiting => saga.backordered(rules, now),
+            Shelf::Unknown => saga,
         }
     }
 
@@ -160,6 +164,11 @@ impl Saga {
         saga
     }
 
+    /// An event says when the units came; asking now and then is the net below.
+    fn backordered(&self, rules: &Rules, now: Timestamp) -> Saga {
+        self.go(State::Backordered, Some(now.plus(rules.backorder_repeat)))
+    }
+
     fn awaiting(&self, expires_at: Option<Timestamp>, rules: &Rules) -> Saga {
         let timer = expires_at.map(|at| at.plus(rules.hold_grace));
         let mut saga = self.go(State::AwaitingPayment, timer);
@@ -172,12 +181,19 @@ impl Saga {
 
     /// What `input` means; `None` when it says nothing new.
     pub fn decide(&self, input: Input, rules: &Rules, now: Timestamp) -> Option<Decision> {
-        use State::{Authorizing, AwaitingPayment, Confirming, Deciding, Refunding, Releasing};
+        use State::{
+            Authorizing, AwaitingPayment, Backordered, Confirming, Deciding, Refunding, Releasing,
+            Settling,
+        };
         let (saga, effects) = match (self.state, input) {
-            (State::Reserving, Input::Held { expires_at }) => {
+            (State::Reserving | Backordered, Input::Held { expires_at }) => {
                 (self.held(expires_at, rules, now), vec![history("reserved", SAGA)])
             }
-            (State::Reserving, Input::Short) => {
+            (State::Reserving, Input::Waiting) => {
+                (self.backordered(rules, now), vec![history("backordered", SAGA)])
+            }
+            (Backordered, Input::Waiting) => (self.backordered(rules, now), Vec::new()),
+            (State::Reserving | Backordered, Input::Short) => {
                 self.ended(OrderStatus::Canceled, "stock_short", SAGA, State::Done, now)
             }
             (State::Reserving, Input::TookTooLong) => {
@@ -188,8 +204,9 @@ impl Saga {
                 self.ended(OrderStatus::Canceled, "hold_expired", SAGA, next, now)
             }
             (Authorizing, Input::HoldLost { .. }) => {
-                let (saga, mut effects) =
+                let (mut saga, mut effects) =
                     self.ended(OrderStatus::Canceled, "hold_expired", SAGA, Releasing, now);
+                saga.attempt = None;
                 effects.push(Effect::AttemptEnded(AttemptEnd::HoldExpired));
                 (saga, effects)
             }
@@ -220,7 +237,13 @@ impl Saga {
                     .unwrap_or(End { cause: "canceled".to_owned(), actor: SAGA.to_owned() });
                 self.ended(OrderStatus::Canceled, &end.cause, &end.actor, Releasing, now)
             }
+            (Releasing, Input::Released) if self.attempt.is_some() => {
+                (self.go(Settling, Some(now)), Vec::new())
+            }
             (Releasing, Input::Released) => (self.rest(now), Vec::new()),
+            (Settling, Input::Captured { payment }) => self.settled_with(payment, now),
+            (Settling, Input::Declined { .. } | Input::NotSent) => self.settled(now),
+            (Settling, Input::OutcomeUnknown) => self.again("the payment is undecided", rules, now),
             (State::Done, Input::Nothing) => {
                 let saga = Saga { next_run_at: None, retries: 0, ..self.clone() };
                 (saga, Vec::new())
@@ -305,13 +328,40 @@ impl Saga {
         saga.hold_expires_at = None;
         saga.end = Some(End { cause: cause.to_owned(), actor: actor.to_owned() });
         let fact = if status == OrderStatus::Failed { Fact::Failed } else { Fact::Canceled };
-        (saga, vec![history(cause, actor), Effect::Publish(fact)])
+        let mut effects = vec![history(cause, actor), Effect::Publish(fact)];
+        let never_tried = matches!(self.state, State::Reserving | State::Backordered);
+        if never_tried && self.attempt.is_some() {
+            saga.attempt = None;
+            effects.push(Effect::AttemptEnded(AttemptEnd::NotSent));
+        }
+        (saga, effects)
+    }
+
+    /// An attempt that was undecided when the order ended took no money.
+    fn settled(&self, now: Timestamp) -> (Saga, Vec<Effect>) {
+        let saga = Saga { attempt: None, ..self.rest(now) };
+        (saga, vec![Effect::AttemptEnded(AttemptEnd::Abandoned)])
+    }
+
+    /// It did take money, which goes back; an event may have said so before.
+    fn settled_with(&self, payment: PaymentId, now: Timestamp) -> (Saga, Vec<Effect>) {
+        let (mut saga, mut effects) = self.settled(now);
+        if self.payment != Some(payment) {
+            let minor = self.total_minor;
+            saga.captured_minor = self.captured_minor.saturating_add(minor);
+            saga.payment = self.payment.or(Some(payment));
+            saga.next_run_at = Some(now);
+            effects.push(history("late_capture", SAGA));
+            effects.push(Effect::RefundMinor { minor, cause: "late_capture".to_owned() });
+        }
+        (saga, effects)
     }
 
     fn captured(&self, payment: PaymentId, now: Timestamp) -> (Saga, Vec<Effect>) {
         let mut saga = self.go(State::Confirming, Some(now));
         saga.status = OrderStatus::Paid;
         saga.payment = Some(payment);
+        saga.attempt = None;
         // Beside what may have come late before, which goes back by itself.
         saga.captured_minor = self.captured_minor.saturating_add(self.total_minor);
         saga.last_decline = None;
@@ -339,6 +389,7 @@ impl Saga {
             (self.awaiting(until, rules), vec![history("declined", SAGA)])
         };
         saga.declines = declines;
+        saga.attempt = None;
         saga.last_decline = Some(code.clone());
         effects.push(Effect::AttemptEnded(AttemptEnd::Declined(code)));
         (saga, effects)

@@ -41,7 +41,9 @@ pub async fn apply(app: &App, loaded: &Loaded, input: Input) -> Result<Applied, 
     let Some(saga) = store_decision(app, &mut tx, loaded, decision, lease, None, now).await? else {
         return Ok(Applied::Stale);
     };
+    app.faults.pass("before a step is committed")?;
     tx.commit().await?;
+    app.faults.pass("after a step is committed")?;
     told(app, loaded, &saga);
     Ok(Applied::Moved(Box::new(saga)))
 }
@@ -112,6 +114,9 @@ pub async fn store_decision(
             }
             Effect::RefundMinor { minor, cause } => {
                 own_refund(app, tx, loaded.order_id, *minor, cause, SAGA, now).await?;
+            }
+            Effect::RefundAgain => {
+                store::refunds::revive(tx, loaded.order_id, || app.ctx.ids.next(), now).await?;
             }
             Effect::RefundIs(state) => {
                 if let Some(refund) = &loaded.refund {
@@ -193,6 +198,11 @@ fn pay_answer(
         AttemptEnd::HoldExpired => {
             let detail = "The stock was not held any longer; the order is canceled.";
             Answer::problem(&ApiError::new(Kind::Conflict, "orders.hold_expired", detail))
+        }
+        AttemptEnd::Abandoned => {
+            let detail =
+                "The order ended while its payment was undecided; what was taken goes back.";
+            Answer::problem(&ApiError::new(Kind::Conflict, "orders.illegal_transition", detail))
         }
         AttemptEnd::NotSent => return Ok(None),
     };

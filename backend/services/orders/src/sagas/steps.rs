@@ -8,7 +8,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::app::App;
-use crate::domain::saga::{Input, Step};
+use crate::domain::saga::{Input, State, Step};
 use crate::outbound::CallError;
 use crate::store;
 use crate::store::sagas::{Loaded, RunningRefund};
@@ -23,12 +23,15 @@ pub async fn perform(app: &App, loaded: &Loaded, step: Step) -> Result<Input, Ap
         Step::GiveUp => Input::TookTooLong,
         Step::EndRefunded => Input::RefundsDone,
         Step::Rest => Input::Nothing,
-        Step::Reserve => match reserve(app, loaded.order_id, &lines(app, loaded).await?).await {
-            Ok(Reserved::Held(expires_at)) => Input::Held { expires_at },
-            // What inventory will not hold, now or ever, is short.
-            Ok(Reserved::Short(_)) | Err(CallError::Refused(_)) => Input::Short,
-            Err(error) => failed("reserving", &error),
-        },
+        Step::Reserve => {
+            match reserve(app, loaded.order_id, &lines(app, loaded).await?, true).await {
+                Ok(Reserved::Held(expires_at)) => Input::Held { expires_at },
+                Ok(Reserved::Waiting) => Input::Waiting,
+                // What inventory will not hold, now or ever, is short.
+                Ok(Reserved::Short(_)) | Err(CallError::Refused(_)) => Input::Short,
+                Err(error) => failed("reserving", &error),
+            }
+        }
         Step::Charge => charge(app, loaded).await,
         Step::AskOutcome => ask_outcome(app, loaded).await,
         Step::Confirm => confirm(app, loaded).await?,
@@ -48,6 +51,8 @@ fn failed(what: &str, error: &CallError) -> Input {
 #[derive(Clone, Debug)]
 pub enum Reserved {
     Held(Option<Timestamp>),
+    /// The order waits its turn for units that are not there yet.
+    Waiting,
     Short(Vec<stock::ShortLine>),
 }
 
@@ -56,16 +61,18 @@ pub async fn reserve(
     app: &App,
     order_id: OrderId,
     lines: &[stock::Line],
+    accept_backorder: bool,
 ) -> Result<Reserved, CallError> {
     let request = stock::ReserveRequest {
         order_id: order_id.to_string(),
         lines: lines.to_vec(),
         ttl_seconds: 0,
-        accept_backorder: false,
+        accept_backorder,
     };
     let out = &app.out;
     let answer = out.stock_gate.call(out.reserve_limit, out.stock.reserve(request)).await?;
     match answer.outcome() {
+        stock::ReserveOutcome::Held if !answer.waiting.is_empty() => Ok(Reserved::Waiting),
         stock::ReserveOutcome::Held => {
             Ok(Reserved::Held(answer.expires_at.and_then(|at| time_of(at.seconds, at.nanos))))
         }
@@ -113,7 +120,7 @@ pub async fn reserve_patiently(
     let pauses = Backoff { first: Duration::from_millis(40), cap: Duration::from_millis(250) };
     let mut attempt = 1;
     loop {
-        match reserve(app, order_id, lines).await {
+        match reserve(app, order_id, lines, true).await {
             Err(CallError::Away(reason)) if attempt < attempts => {
                 tracing::debug!(%order_id, reason, attempt, "inventory is away");
                 tokio::time::sleep(pauses.delay(attempt)).await;
@@ -223,6 +230,8 @@ async fn ask_outcome(app: &App, loaded: &Loaded) -> Input {
     };
     match get_attempt(app, attempt_id).await {
         Ok(Some(answer)) => outcome(app, loaded, answer).await,
+        // The order has ended: what never arrived is not sent any more.
+        Ok(None) if loaded.saga.state == State::Settling => Input::NotSent,
         // It never arrived; under the same id it cannot be charged twice.
         Ok(None) => capture(app, loaded, attempt_id).await,
         Err(error) => failed("asking for the attempt", &error),
@@ -251,7 +260,8 @@ async fn outcome(app: &App, loaded: &Loaded, answer: pay::CaptureResponse) -> In
 /// The hold runs again while the buyer looks for another card. When inventory
 /// does not hear it, the saga's own timer releases the hold.
 async fn unpin(app: &App, loaded: &Loaded) -> Option<Timestamp> {
-    let over = loaded.saga.automatic || loaded.saga.declines + 1 >= app.rules.max_declines;
+    let ended = loaded.saga.state == State::Settling;
+    let over = ended || loaded.saga.automatic || loaded.saga.declines + 1 >= app.rules.max_declines;
     if over {
         return None;
     }
@@ -273,9 +283,10 @@ async fn confirm(app: &App, loaded: &Loaded) -> Result<Input, ApiError> {
         }
         Err(error) => return Ok(failed("confirming", &error)),
     }
-    let again = reserve(app, loaded.order_id, &lines(app, loaded).await?).await;
+    // Paid for: it cannot wait for units that may never come.
+    let again = reserve(app, loaded.order_id, &lines(app, loaded).await?, false).await;
     Ok(match again {
-        Ok(Reserved::Short(_)) | Err(CallError::Refused(_)) => Input::StockLost,
+        Ok(Reserved::Short(_) | Reserved::Waiting) | Err(CallError::Refused(_)) => Input::StockLost,
         Ok(Reserved::Held(_)) => match confirm_once(app, loaded.order_id).await {
             Ok(stock::ConfirmOutcome::Confirmed) => Input::Confirmed,
             Ok(_) => Input::Failed { reason: "confirming: the new hold is gone".to_owned() },

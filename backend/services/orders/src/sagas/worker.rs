@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use platform::telemetry::{self, SpanKind};
 use platform::{ApiError, trace};
 use shared_types::{OrderId, Timestamp};
 use tokio::sync::mpsc;
@@ -176,11 +177,17 @@ pub async fn step_order(app: &App, order_id: OrderId) -> Result<bool, ApiError> 
     let Some((loaded, step)) = taken_up(app, order_id).await? else { return Ok(false) };
     let started = std::time::Instant::now();
     let work = async {
+        app.faults.pass("before the calls of a step")?;
         let input = steps::perform(app, &loaded, step).await?;
+        app.faults.pass("after the calls of a step")?;
         tracing::debug!(%order_id, ?step, ?input, "saga step");
         apply(app, &loaded, input).await
     };
-    let applied = trace::within(trace_of(&loaded), work).await?;
+    let context = trace_of(&loaded);
+    let span = telemetry::begin("orders", SpanKind::Internal, &context, || format!("saga {step:?}"));
+    let applied = trace::within(context, work).await;
+    span.end(applied.is_err());
+    let applied = applied?;
     metrics::histogram!("saga_step_seconds", "step" => format!("{step:?}"))
         .record(started.elapsed().as_secs_f64());
     Ok(match applied {

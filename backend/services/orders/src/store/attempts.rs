@@ -92,6 +92,7 @@ pub async fn end(
         AttemptEnd::Declined(code) => ("declined", Some(code.as_str())),
         AttemptEnd::NotSent => ("not_sent", None),
         AttemptEnd::HoldExpired => ("hold_expired", None),
+        AttemptEnd::Abandoned => ("abandoned", None),
     };
     sqlx::query(
         "UPDATE payment_attempts

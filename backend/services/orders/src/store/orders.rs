@@ -50,8 +50,8 @@ WITH o AS (
     VALUES ($1, $19, $6, 'placed', $2)
 ), s AS (
     INSERT INTO sagas (order_id, state, version, attempt_id, automatic, lease_owner, lease_until,
-        next_run_at, deadline, trace_id, correlation_id, updated_at)
-    VALUES ($1, $29, 1, $30, $31, $32, $33, $34, $35, $36, $37, $19)
+        next_run_at, deadline, trace_id, correlation_id, updated_at, state_since)
+    VALUES ($1, $29, 1, $30, $31, $32, $33, $34, $35, $36, $37, $19, $19)
 ), a AS (
     INSERT INTO payment_attempts (attempt_id, order_id, token_sealed, method, state, actor, started_at)
     SELECT $30, $1, $38, $39, 'running', $2, $19 WHERE $30 IS NOT NULL

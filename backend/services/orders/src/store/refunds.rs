@@ -64,11 +64,40 @@ pub async fn insert(tx: &mut PgConnection, new: &NewRefund<'_>) -> Result<(), sq
 pub async fn promised(tx: &mut PgConnection, order_id: OrderId) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT coalesce(sum(amount_minor), 0)::bigint FROM refunds
-         WHERE order_id = $1 AND state <> 'failed'",
+         WHERE order_id = $1 AND state NOT IN ('failed', 'replaced')",
     )
     .bind(order_id)
     .fetch_one(tx)
     .await
+}
+
+/// Asks anew for the saga's own refunds that the provider refused.
+pub async fn revive(
+    tx: &mut PgConnection,
+    order_id: OrderId,
+    mut fresh: impl FnMut() -> RefundId,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let refused: Vec<RefundId> = sqlx::query_scalar(
+        "UPDATE refunds SET state = 'replaced'
+         WHERE order_id = $1 AND state = 'failed' AND scope IS NULL RETURNING refund_id",
+    )
+    .bind(order_id)
+    .fetch_all(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO refunds (refund_id, order_id, amount_minor, cause, note_sealed, restock, state,
+            actor, created_at)
+         SELECT n.fresh, r.order_id, r.amount_minor, r.cause, r.note_sealed, r.restock, 'pending',
+            r.actor, $3
+         FROM unnest($1::uuid[], $2::uuid[]) AS n(old, fresh) JOIN refunds r ON r.refund_id = n.old",
+    )
+    .bind(refused.iter().map(|id| id.0).collect::<Vec<_>>())
+    .bind(refused.iter().map(|_| fresh().0).collect::<Vec<_>>())
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// A refund as its request sees it.

@@ -195,6 +195,7 @@ WITH s AS (
         lease_owner = $11, lease_until = $12, next_run_at = $13, deadline = $14,
         stuck_at = CASE WHEN $15::text IS NULL THEN NULL ELSE coalesce(stuck_at, $16) END,
         stuck_reason = $15, updated_at = $16,
+        state_since = CASE WHEN state = $3 THEN state_since ELSE $16 END,
         trace_id = coalesce($17, trace_id), correlation_id = coalesce($18, correlation_id)
     WHERE order_id = $1 AND version = $2
     RETURNING order_id
@@ -342,11 +343,4 @@ pub async fn nudge(
         .execute(tx)
         .await?;
     Ok(())
-}
-
-/// How many sagas wait for a person.
-pub async fn stuck(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT count(*) FROM sagas WHERE stuck_at IS NOT NULL")
-        .fetch_one(pool)
-        .await
 }

@@ -1,7 +1,9 @@
 //! Orders against real PostgreSQL, with scripted neighbours.
 
 mod cancel;
+mod crashes;
 mod events;
+mod operators;
 mod pay;
 mod place;
 mod reads;

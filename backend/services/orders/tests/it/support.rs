@@ -58,6 +58,15 @@ impl Neighbours {
         self.0.lock().unwrap()
     }
 
+    /// Nothing was ever held, charged or refunded; products and carts stay.
+    pub fn forget(&self) {
+        let mut world = self.lock();
+        let old = std::mem::take(&mut *world);
+        world.variants = old.variants;
+        world.carts = old.carts;
+        world.hold_until = old.hold_until;
+    }
+
     pub fn count(&self, call: &str) -> usize {
         self.lock().calls.iter().filter(|c| *c == call).count()
     }
@@ -103,11 +112,13 @@ impl StockClient for Neighbours {
             });
         }
         let mut world = self.lock();
-        world.held.insert(r.order_id, pairs(&r.lines));
+        world.held.insert(r.order_id.clone(), pairs(&r.lines));
         let expires_at = Some(prost_types::Timestamp { seconds: world.hold_until, nanos: 0 });
         drop(world);
         let outcome = stock::ReserveOutcome::Held.into();
-        let (short, waiting) = (Vec::new(), Vec::new());
+        let lines = r.lines.into_iter().filter(|_| word == Some("waiting"));
+        let waiting = lines.map(|l| stock::WaitingLine { sku: l.sku, qty: l.qty }).collect();
+        let short = Vec::new();
         answer(lost, stock::ReserveResponse { outcome, expires_at, short, waiting })
     }
 

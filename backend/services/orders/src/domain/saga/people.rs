@@ -13,6 +13,16 @@ pub enum Refusal {
     NotReady,
     PaymentInProgress,
     IllegalTransition,
+    /// Nothing is under way.
+    AtRest,
+    /// It waits for the buyer, who cannot be repeated.
+    WaitsForBuyer,
+    /// What was done is being undone already.
+    Compensating,
+    /// Only what is stuck can have been mended by hand.
+    NotStuck,
+    /// What this step does cannot be done by hand.
+    NotResolvable,
 }
 
 impl Saga {
@@ -25,7 +35,7 @@ impl Saga {
             return Err(Refusal::IllegalTransition);
         }
         match self.state {
-            State::Reserving => Err(Refusal::NotReady),
+            State::Reserving | State::Backordered => Err(Refusal::NotReady),
             State::AwaitingPayment => {
                 let mut saga = self.go(State::Authorizing, Some(now));
                 saga.attempt = Some(attempt);
@@ -37,20 +47,18 @@ impl Saga {
         }
     }
 
-    /// A person cancels: the owner while nothing is paid, staff until dispatch.
-    pub fn cancel(&self, staff: bool, actor: &str, now: Timestamp) -> Result<Decision, Refusal> {
+    /// A person cancels, for `cause`. Who may is the policy's to say; this says
+    /// when it can be done at all: until dispatch, and not while money moves.
+    pub fn cancel(&self, cause: &str, actor: &str, now: Timestamp) -> Result<Decision, Refusal> {
         let (saga, effects) = match (self.status, self.state) {
             (OrderStatus::Pending, State::Authorizing | State::Deciding) => {
                 return Err(Refusal::PaymentInProgress);
             }
             (OrderStatus::Pending, _) => {
-                let cause = if staff { "support_request" } else { "customer_request" };
                 self.ended(OrderStatus::Canceled, cause, actor, State::Releasing, now)
             }
-            (OrderStatus::Paid | OrderStatus::Confirmed, State::Confirming | State::Done)
-                if staff =>
-            {
-                self.refunding("support_request".to_owned(), actor.to_owned(), now)
+            (OrderStatus::Paid | OrderStatus::Confirmed, State::Confirming | State::Done) => {
+                self.refunding(cause.to_owned(), actor.to_owned(), now)
             }
             _ => return Err(Refusal::IllegalTransition),
         };

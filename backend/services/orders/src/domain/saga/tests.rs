@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use shared_types::orders::Stage;
+
 use super::*;
 use crate::domain::status::{is_paid, may_become};
 
@@ -10,6 +12,7 @@ fn rules() -> Rules {
         unsent_retries_automatic: 3,
         hold_grace: Duration::from_secs(2),
         reserve_repeat: Duration::from_secs(3),
+        backorder_repeat: Duration::from_secs(600),
         reserving_limit: Duration::from_secs(900),
         retry_first: Duration::from_millis(250),
         retry_longest: Duration::from_secs(30),
@@ -25,8 +28,8 @@ fn id<T: From<uuid::Uuid>>(number: u128) -> T {
     T::from(uuid::Uuid::from_u128(number))
 }
 
-fn hold() -> Option<Option<Timestamp>> {
-    Some(Some(now().plus(Duration::from_secs(600))))
+fn hold() -> Shelf {
+    Shelf::Held(Some(now().plus(Duration::from_secs(600))))
 }
 
 fn placed(method: bool) -> Saga {
@@ -101,7 +104,7 @@ fn lost_stock_is_paid_back_before_the_order_ends() {
 
 #[test]
 fn money_that_comes_after_the_end_goes_back() {
-    let ended = placed(false).cancel(false, "user:1", now()).unwrap().saga;
+    let ended = placed(false).cancel("customer_request", "user:1", now()).unwrap().saga;
     let done = tell(&ended, Input::Released).saga;
     let late = tell(&done, Input::LateCapture { payment: id(9), minor: 1_000 });
     assert_eq!((late.saga.status, late.saga.captured_minor), (OrderStatus::Canceled, 1_000));
@@ -130,7 +133,7 @@ fn failures_back_off_and_finally_call_a_person() {
 
 #[test]
 fn paying_is_refused_where_it_makes_no_sense() {
-    let reserving = Saga::placed(1_000, None, None, &rules(), now());
+    let reserving = Saga::placed(1_000, Shelf::Unknown, None, &rules(), now());
     assert_eq!(reserving.pay(id(2), now()), Err(Refusal::NotReady));
     assert_eq!(placed(true).pay(id(2), now()), Err(Refusal::PaymentInProgress));
     let paid = tell(&placed(true), captured()).saga;
@@ -141,7 +144,7 @@ fn paying_is_refused_where_it_makes_no_sense() {
 
 #[test]
 fn the_timer_of_a_placement_without_stock_ends_it() {
-    let saga = Saga::placed(1_000, None, None, &rules(), now());
+    let saga = Saga::placed(1_000, Shelf::Unknown, None, &rules(), now());
     assert_eq!(next_step(&saga, now()), None);
     assert_eq!(next_step(&saga, now().plus(Duration::from_secs(3))), Some(Step::Reserve));
     assert_eq!(next_step(&saga, now().plus(Duration::from_secs(900))), Some(Step::GiveUp));
@@ -150,13 +153,104 @@ fn the_timer_of_a_placement_without_stock_ends_it() {
     assert_eq!((short.status, short.state), (OrderStatus::Canceled, State::Done));
 }
 
+#[test]
+fn a_backordered_order_is_charged_when_its_units_came_and_not_before() {
+    let shelf = Shelf::Waiting;
+    let with_method = Saga::placed(1_000, shelf, Some(id(1)), &rules(), now());
+    assert_eq!(
+        (with_method.state, with_method.state.stage()),
+        (State::Backordered, Stage::Backordered)
+    );
+    assert_eq!(next_step(&with_method, now()), None);
+    assert_eq!(with_method.pay(id(2), now()), Err(Refusal::NotReady));
+    let arrived = Input::Held { expires_at: Some(now().plus(Duration::from_secs(86_400))) };
+    let charged = tell(&with_method, arrived.clone()).saga;
+    assert_eq!(next_step(&charged, now()), Some(Step::Charge));
+    let without = Saga::placed(1_000, shelf, None, &rules(), now());
+    assert_eq!(tell(&without, arrived).saga.state, State::AwaitingPayment);
+    let canceled = with_method.cancel("customer_request", "user:1", now()).unwrap();
+    assert!(canceled.effects.contains(&Effect::AttemptEnded(AttemptEnd::NotSent)));
+    assert_eq!(next_step(&canceled.saga, now()), Some(Step::Release));
+    let late = tell(&Saga::placed(1_000, Shelf::Unknown, None, &rules(), now()), Input::Waiting);
+    assert_eq!(late.saga.state, State::Backordered);
+}
+
+fn stuck(mut saga: Saga) -> Saga {
+    for _ in 0..4 {
+        saga = tell(&saga, Input::Failed { reason: "away".into() }).saga;
+    }
+    assert!(saga.stuck.is_some());
+    saga
+}
+
+fn resolved(saga: &Saga, refund: Option<i64>) -> Decision {
+    saga.resolve(refund, "user:9", &rules(), now()).unwrap()
+}
+
+#[test]
+fn an_operator_retries_what_is_under_way_only() {
+    let paid = stuck(tell(&placed(true), captured()).saga);
+    let again = paid.retry(now()).unwrap().saga;
+    assert_eq!((again.stuck.clone(), again.retries), (None, 0));
+    assert_eq!(next_step(&again, now()), Some(Step::Confirm));
+    assert_eq!(placed(false).retry(now()), Err(Refusal::WaitsForBuyer));
+    let done = tell(&paid, Input::Confirmed).saga;
+    assert_eq!(done.retry(now()), Err(Refusal::AtRest));
+    let lost = tell(&paid, Input::StockLost).saga;
+    let refused = Input::RefundFailed { reason: "no".into(), actor: SAGA.into() };
+    let decision = tell(&lost, refused).saga.retry(now()).unwrap();
+    assert!(matches!(decision.effects[..], [Effect::RefundRest { .. }]));
+}
+
+#[test]
+fn an_operator_compensates_an_undecided_payment_and_its_money_still_goes_back() {
+    assert_eq!(placed(true).compensate("user:9", now()), Err(Refusal::PaymentInProgress));
+    let deciding = tell(&placed(true), Input::OutcomeUnknown).saga;
+    let ended = deciding.compensate("user:9", now()).unwrap().saga;
+    assert_eq!((ended.status, ended.state), (OrderStatus::Canceled, State::Releasing));
+    assert_eq!(ended.compensate("user:9", now()), Err(Refusal::Compensating));
+    let settling = tell(&ended, Input::Released).saga;
+    assert_eq!(next_step(&settling, now()), Some(Step::AskOutcome));
+    let late = tell(&settling, captured());
+    let back = Effect::RefundMinor { minor: 1_000, cause: "late_capture".into() };
+    assert!(late.effects.contains(&back));
+    assert_eq!((late.saga.captured_minor, late.saga.attempt), (1_000, None));
+    // The event came first: it is counted once.
+    let known = tell(&settling, Input::LateCapture { payment: id(9), minor: 1_000 }).saga;
+    assert!(!tell(&known, captured()).effects.contains(&back));
+    assert_eq!(tell(&settling, Input::NotSent).saga.state, State::Done);
+    let paid = tell(&placed(true), captured()).saga;
+    assert_eq!(paid.compensate("user:9", now()).unwrap().saga.state, State::Refunding);
+}
+
+#[test]
+fn an_operator_resolves_what_was_done_by_hand() {
+    let paid = tell(&placed(true), captured()).saga;
+    assert_eq!(paid.resolve(None, "user:9", &rules(), now()), Err(Refusal::NotStuck));
+    assert_eq!(resolved(&stuck(paid.clone()), None).saga.status, OrderStatus::Confirmed);
+    let deciding = tell(&placed(true), Input::OutcomeUnknown).saga;
+    let refused = stuck(deciding).resolve(None, "user:9", &rules(), now());
+    assert_eq!(refused, Err(Refusal::NotResolvable));
+    let lost = tell(&paid, Input::StockLost).saga;
+    let failed = Input::RefundFailed { reason: "no".into(), actor: SAGA.into() };
+    let ended = resolved(&tell(&lost, failed).saga, None).saga;
+    assert_eq!((ended.status, ended.refunded_minor), (OrderStatus::Canceled, 1_000));
+    let waiting = Saga { refund_waits: true, ..stuck(lost) };
+    let back = resolved(&waiting, Some(1_000));
+    assert!(back.effects.contains(&Effect::RefundIs(RefundState::Succeeded)));
+    assert_eq!(back.saga.refunded_minor, 1_000);
+}
+
 /// Anything that may reach a saga, likely or not.
 #[derive(Clone, Debug)]
 enum Knock {
     Input(Input),
     Pay,
-    Cancel(bool),
+    Cancel,
     RefundAsked,
+    Retry,
+    Compensate,
+    Resolve,
 }
 
 fn knock() -> impl Strategy<Value = Knock> {
@@ -164,6 +258,7 @@ fn knock() -> impl Strategy<Value = Knock> {
     let input = prop_oneof![
         Just(Input::Held { expires_at: hold }),
         Just(Input::Short),
+        Just(Input::Waiting),
         any::<bool>().prop_map(|released| Input::HoldLost { released }),
         (8u128..10).prop_map(|n| Input::Captured { payment: id(n) }),
         Just(declined()),
@@ -185,8 +280,11 @@ fn knock() -> impl Strategy<Value = Knock> {
     prop_oneof![
         8 => input.prop_map(Knock::Input),
         1 => Just(Knock::Pay),
-        1 => any::<bool>().prop_map(Knock::Cancel),
+        1 => Just(Knock::Cancel),
         1 => Just(Knock::RefundAsked),
+        1 => Just(Knock::Retry),
+        1 => Just(Knock::Compensate),
+        1 => Just(Knock::Resolve),
     ]
 }
 
@@ -196,7 +294,13 @@ fn react(saga: &Saga, knock: Knock) -> Option<Decision> {
         Knock::Pay => {
             saga.pay(id(77), now()).ok().map(|saga| Decision { saga, effects: Vec::new() })
         }
-        Knock::Cancel(staff) => saga.cancel(staff, "user:1", now()).ok(),
+        Knock::Cancel => saga.cancel("support_request", "user:1", now()).ok(),
+        Knock::Retry => saga.retry(now()).ok(),
+        Knock::Compensate => saga.compensate("user:9", now()).ok(),
+        Knock::Resolve => {
+            let refund = saga.refund_waits.then_some(saga.captured_minor - saga.refunded_minor);
+            saga.resolve(refund, "user:9", &rules(), now()).ok()
+        }
         Knock::RefundAsked => {
             let saga = Saga { refund_waits: !saga.refund_waits, ..saga.clone() };
             Some(Decision { saga, effects: Vec::new() })
@@ -209,13 +313,14 @@ proptest! {
 
     #[test]
     fn whatever_comes_the_life_cycle_and_the_till_hold(
-        start in 0..3u8,
+        start in 0..4u8,
         knocks in prop::collection::vec(knock(), 0..40),
     ) {
         let mut saga = match start {
             0 => placed(true),
             1 => placed(false),
-            _ => Saga::placed(1_000, None, None, &rules(), now()),
+            2 => Saga::placed(1_000, Shelf::Waiting, Some(id(1)), &rules(), now()),
+            _ => Saga::placed(1_000, Shelf::Unknown, None, &rules(), now()),
         };
         for knock in knocks {
             let Some(Decision { saga: next, effects }) = react(&saga, knock.clone()) else { continue };
@@ -225,7 +330,8 @@ proptest! {
                 prop_assert_eq!(facts, 0, "{:?}", knock);
             } else {
                 prop_assert!(may_become(saga.status, next.status), "{:?}: {} to {}", knock, saga.status, next.status);
-                prop_assert_eq!((facts, rows), (1, 1), "{:?}", knock);
+                let by_hand = usize::from(matches!(knock, Knock::Resolve));
+                prop_assert_eq!((facts, rows), (1, 1 + by_hand), "{:?}", knock);
             }
             prop_assert!(next.refunded_minor >= saga.refunded_minor);
             prop_assert!((0..=next.captured_minor).contains(&next.refunded_minor));
@@ -240,6 +346,10 @@ proptest! {
             // Where a payment may be under way, there is an attempt.
             if matches!(next.state, State::Authorizing | State::Deciding) {
                 prop_assert!(next.attempt.is_some() && next.status == OrderStatus::Pending);
+            }
+            // An attempt that nobody learns the outcome of is never left behind.
+            if next.state == State::Done {
+                prop_assert!(next.attempt.is_none(), "{:?}", knock);
             }
             saga = next;
         }

@@ -9,6 +9,8 @@ pub enum State {
     /// Inventory was away at placement: it reserves from `order.created`.
     Reserving,
     AwaitingPayment,
+    /// Waits its turn for units that are not there yet.
+    Backordered,
     /// Pin the hold, then capture.
     Authorizing,
     /// The capture was sent and its outcome is not known.
@@ -19,18 +21,23 @@ pub enum State {
     Refunding,
     /// The order has ended: give the stock back.
     Releasing,
+    /// The order has ended while a payment was undecided: learn what became of
+    /// it, and give back what was taken.
+    Settling,
     Done,
 }
 
 impl State {
-    pub const ALL: [State; 8] = [
+    pub const ALL: [State; 10] = [
         State::Reserving,
         State::AwaitingPayment,
+        State::Backordered,
         State::Authorizing,
         State::Deciding,
         State::Confirming,
         State::Refunding,
         State::Releasing,
+        State::Settling,
         State::Done,
     ];
 
@@ -38,11 +45,13 @@ impl State {
         match self {
             State::Reserving => "reserving",
             State::AwaitingPayment => "awaiting_payment",
+            State::Backordered => "backordered",
             State::Authorizing => "authorizing",
             State::Deciding => "deciding",
             State::Confirming => "confirming",
             State::Refunding => "refunding",
             State::Releasing => "releasing",
+            State::Settling => "settling",
             State::Done => "done",
         }
     }
@@ -56,11 +65,12 @@ impl State {
         match self {
             State::Reserving => Stage::Reserving,
             State::AwaitingPayment => Stage::AwaitingPayment,
+            State::Backordered => Stage::Backordered,
             State::Authorizing => Stage::Authorizing,
             State::Deciding => Stage::Capturing,
             State::Confirming => Stage::Confirming,
             State::Refunding => Stage::Refunding,
-            State::Releasing => Stage::Compensating,
+            State::Releasing | State::Settling => Stage::Compensating,
             State::Done => Stage::Done,
         }
     }
@@ -93,6 +103,8 @@ pub enum Input {
         expires_at: Option<Timestamp>,
     },
     Short,
+    /// There is too little now; the order waits its turn.
+    Waiting,
     /// The hold is over; `released` when inventory itself said so.
     HoldLost {
         released: bool,
@@ -159,6 +171,8 @@ pub enum Effect {
         minor: i64,
         cause: String,
     },
+    /// Replaces the saga's own refunds that failed by new ones.
+    RefundAgain,
     /// The refund that was worked on has this state now.
     RefundIs(RefundState),
 }
@@ -177,6 +191,8 @@ pub enum AttemptEnd {
     Declined(String),
     NotSent,
     HoldExpired,
+    /// The order ended before the outcome was known.
+    Abandoned,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,4 +200,14 @@ pub enum RefundState {
     Restocking,
     Succeeded,
     Failed,
+}
+
+/// How the stock of a new order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    Held(Option<Timestamp>),
+    /// Backordered.
+    Waiting,
+    /// Inventory is away.
+    Unknown,
 }

@@ -70,6 +70,8 @@ impl Call {
 pub struct Answer {
     pub status: StatusCode,
     pub retry_after: Option<Duration>,
+    /// It was remembered, not worked out: `Idempotency-Replayed`.
+    pub replayed: bool,
     pub body: Vec<u8>,
 }
 
@@ -167,8 +169,9 @@ impl Shop {
             .get(header::RETRY_AFTER)
             .and_then(|v| v.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
+        let replayed = response.headers().contains_key("idempotency-replayed");
         let body = response.bytes().await?.to_vec();
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, replayed, body })
     }
 
     /// Sends until there is an answer that counts: a shop that is away, busy or
@@ -257,6 +260,7 @@ mod tests {
         Answer {
             status: StatusCode::from_u16(status).unwrap(),
             retry_after: retry_after.map(Duration::from_secs),
+            replayed: false,
             body: Vec::new(),
         }
     }

@@ -88,7 +88,7 @@ impl Renewing {
 }
 
 /// The shop's program: as named, beside this one, or of the other build.
-fn program(args: &ShopArgs) -> anyhow::Result<PathBuf> {
+pub fn program(args: &ShopArgs) -> anyhow::Result<PathBuf> {
     if let Some(named) = &args.bellavista {
         return Ok(named.clone());
     }

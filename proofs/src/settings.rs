@@ -20,6 +20,13 @@ pub struct Flags {
     /// The internal port with /metrics, read when it answers [default: 10 above]
     #[arg(long, global = true, value_name = "URL")]
     internal: Option<String>,
+    /// gRPC of inventory [default: 1 above the public port]
+    #[arg(long, global = true, value_name = "URL")]
+    grpc: Option<String>,
+    /// The shop's PostgreSQL, for comparisons on the same server [default: 352
+    /// above, with the password in --home]
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
     /// A service token; otherwise `bellavista token --service tools` is asked.
     #[arg(
         long,
@@ -64,6 +71,10 @@ pub struct ShopArgs {
     pub broker: String,
     pub simulator: String,
     pub internal: String,
+    pub grpc: String,
+    pub database: Option<String>,
+    /// Where the shop's own PostgreSQL listens.
+    pub database_port: u16,
     pub token: Option<String>,
     pub bellavista: Option<PathBuf>,
     pub home: PathBuf,
@@ -71,6 +82,21 @@ pub struct ShopArgs {
     pub merchant_password: String,
     /// Seconds.
     pub patience: u64,
+}
+
+impl ShopArgs {
+    /// The same accounts at a shop of our own on this machine.
+    pub fn at(&self, port: u16, home: PathBuf) -> Self {
+        let at = |distance: u16| format!("http://127.0.0.1:{}", port.saturating_add(distance));
+        ShopArgs {
+            url: at(0),
+            broker: format!("127.0.0.1:{}", port.saturating_add(12)),
+            simulator: at(5),
+            internal: at(10),
+            home,
+            ..self.clone()
+        }
+    }
 }
 
 impl Flags {
@@ -83,6 +109,9 @@ impl Flags {
             broker: self.broker.unwrap_or_else(|| format!("127.0.0.1:{}", port.saturating_add(12))),
             simulator: self.simulator.unwrap_or_else(|| at(5)),
             internal: self.internal.unwrap_or_else(|| at(10)),
+            grpc: self.grpc.unwrap_or_else(|| at(1)),
+            database: self.database,
+            database_port: port.saturating_add(352),
             token: self.token,
             bellavista: self.bellavista,
             home: self.home,

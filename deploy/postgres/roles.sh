@@ -12,7 +12,7 @@ run() {
 run --command 'REVOKE ALL ON DATABASE bellavista FROM PUBLIC' \
     --command 'REVOKE ALL ON SCHEMA public FROM PUBLIC'
 
-for service in gateway identity catalog inventory cart orders payments notifications; do
+for service in gateway identity catalog inventory cart orders payments notifications operations; do
     run --set role="bv_$service" --set schema="$service" --set password="$BV_DB_PASSWORD" <<'SQL'
 CREATE ROLE :"role" LOGIN PASSWORD :'password';
 GRANT CONNECT, TEMPORARY ON DATABASE bellavista TO :"role";

@@ -162,6 +162,13 @@ pub fn notifications(a: &mut Assembly) -> anyhow::Result<()> {
     Ok(())
 }
 
+pub fn operations(a: &mut Assembly) -> anyhow::Result<()> {
+    let consumers = crate::targets::consumers();
+    let service = operations::build(a.context("operations")?, consumers)?;
+    a.services.push(service);
+    Ok(())
+}
+
 pub fn payment_simulator(a: &mut Assembly) -> anyhow::Result<()> {
     let simulator = payments::simulator::build(a.context("payment-simulator")?)?;
     a.servers.push(("payment simulator", simulator.address, simulator.router));

@@ -51,6 +51,9 @@ enum Command {
     Token(commands::token::Args),
     /// Exit 0 when the internal port says ready (for containers).
     Healthcheck,
+    /// Whether the audit logs are what was written.
+    #[command(subcommand)]
+    Audit(commands::audit::Command),
     /// What waits to be published.
     #[command(subcommand)]
     Outbox(commands::outbox::Command),
@@ -105,6 +108,7 @@ async fn run(
         Command::Config(command) => commands::config::run(command, &config),
         Command::Token(args) => commands::token::run(args, &config),
         Command::Healthcheck => commands::healthcheck::run(&config).await,
+        Command::Audit(command) => commands::audit::run(command, &config).await,
         Command::Outbox(command) => commands::outbox::run(command, &config).await,
         Command::Generate(args) => commands::generate::run(args, &config),
     }

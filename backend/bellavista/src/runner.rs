@@ -165,6 +165,7 @@ fn migrations(schema: &str) -> anyhow::Result<&'static sqlx::migrate::Migrator> 
         "payment_simulator" => &payments::simulator::MIGRATIONS,
         "orders" => &orders::MIGRATIONS,
         "notifications" => &notifications::MIGRATIONS,
+        "operations" => &operations::MIGRATIONS,
         other => anyhow::bail!("no migrations for {other}"),
     })
 }

@@ -88,6 +88,13 @@ pub const TARGETS: &[Target] = &[
         build: assembly::notifications,
     },
     Target {
+        name: "operations",
+        about: "dead letters, redrives, the search over the audit log",
+        needs: &[Database, Events],
+        in_all: true,
+        build: assembly::operations,
+    },
+    Target {
         name: "payment-simulator",
         about: "a payment gateway to try things with; loopback only",
         needs: &[Database],
@@ -105,6 +112,7 @@ pub const TARGETS: &[Target] = &[
             Http("payments"),
             Http("orders"),
             Http("notifications"),
+            Http("operations"),
         ],
         in_all: true,
         build: assembly::gateway,

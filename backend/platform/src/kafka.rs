@@ -1,11 +1,13 @@
 //! Clients of the event log, set up the way the ground relies on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use crate::config::{Broker, DatabaseMode};
+use crate::consumer::RawMessage;
 
 /// Records above this are refused before they are sent.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
@@ -88,6 +90,67 @@ pub fn consumer(broker: &Broker, group: &str, fetch_wait: Duration) -> ClientCon
     // Longer than the default so that a slow fetch is not taken for a dead one.
     config.set("socket.timeout.ms", (60_000 + fetch_wait.as_millis()).to_string());
     config
+}
+
+/// A look around does not keep a person waiting longer.
+const LOOK: Duration = Duration::from_millis(1_500);
+/// Without news for this long, the end of the partition is reached.
+const LOOK_QUIET: Duration = Duration::from_millis(500);
+
+/// Reads the records of a partition up to `span` places around an offset, as
+/// far as they come within a second and a half. Joins no group, moves nothing.
+pub async fn around(
+    broker: &Broker,
+    name: &str,
+    (topic, partition, offset): (&str, i32, i64),
+    span: i64,
+) -> anyhow::Result<Vec<RawMessage>> {
+    let mut config = client(broker, name);
+    config
+        .set("group.id", format!("{name}.look"))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "50");
+    let topic = topic.to_owned();
+    let looked = tokio::task::spawn_blocking(move || look(&config, &topic, partition, offset, span));
+    looked.await?
+}
+
+fn look(
+    config: &ClientConfig,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    span: i64,
+) -> anyhow::Result<Vec<RawMessage>> {
+    let reader: BaseConsumer = config.create()?;
+    let mut place = TopicPartitionList::new();
+    let from = Offset::Offset((offset - span).max(0));
+    place.add_partition_offset(topic, partition, from)?;
+    reader.assign(&place)?;
+    let (began, mut last) = (Instant::now(), Instant::now());
+    let mut found = Vec::new();
+    while began.elapsed() < LOOK && (found.is_empty() || last.elapsed() < LOOK_QUIET) {
+        let Some(message) = reader.poll(Duration::from_millis(50)) else { continue };
+        let message = message?;
+        if message.offset() > offset + span {
+            break;
+        }
+        last = Instant::now();
+        found.push(RawMessage {
+            topic: topic.to_owned(),
+            partition,
+            offset: message.offset(),
+            key: message.key().unwrap_or_default().to_vec(),
+            value: message.payload().unwrap_or_default().to_vec(),
+            headers: Default::default(),
+        });
+        if message.offset() == offset + span {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

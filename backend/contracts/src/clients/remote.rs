@@ -1,12 +1,14 @@
 //! Clients over a channel, for callees in another process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use platform::auth::Issuer;
 use platform::{Clock, grpc};
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::{CartClient, CatalogClient, PaymentsClient, SetAsideClient, StockClient};
 use crate::generated::bellavista::{cart, catalog, inventory, payments};
@@ -14,7 +16,10 @@ use crate::generated::bellavista::{cart, catalog, inventory, payments};
 /// Speaks in the name of one service account.
 #[derive(Clone)]
 pub struct Remote {
-    channel: Channel,
+    /// One per instance of the callee.
+    channels: Vec<Channel>,
+    /// Counts calls, so that instances take turns.
+    turn: Arc<AtomicUsize>,
     issuer: Issuer,
     clock: Clock,
     service: &'static str,
@@ -25,14 +30,24 @@ const TOKEN_TTL: Duration = Duration::from_secs(300);
 const MONEY_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Remote {
-    /// `address` such as `http://127.0.0.1:8081`; `service` is the caller.
+    /// `addresses` such as `http://127.0.0.1:8081`, several separated by commas;
+    /// `service` is the caller.
     pub fn new(
-        address: &str,
+        addresses: &str,
         issuer: Issuer,
         clock: Clock,
         service: &'static str,
     ) -> anyhow::Result<Self> {
-        Ok(Remote { channel: grpc::channel(address)?, issuer, clock, service })
+        let channels = addresses.split(',').map(|one| grpc::channel(one.trim()));
+        let channels = channels.collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Remote { channels, turn: Arc::default(), issuer, clock, service })
+    }
+
+    /// Every instance once, a different one first each time.
+    fn instances(&self) -> impl Iterator<Item = Channel> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.channels.len().max(1);
+        let count = self.channels.len();
+        self.channels.iter().cycle().skip(first).take(count).cloned()
     }
 
     fn request<T>(&self, message: T, deadline: Duration) -> Result<Request<T>, Status> {
@@ -46,8 +61,16 @@ macro_rules! forward {
         #[async_trait]
         impl $trait for Remote {
             $(async fn $method(&self, request: $in) -> Result<$out, Status> {
-                let mut client = <$client>::new(self.channel.clone());
-                Ok(client.$rpc(self.request(request, $deadline)?).await?.into_inner())
+                let mut instances = self.instances().peekable();
+                while let Some(channel) = instances.next() {
+                    let message = self.request(request.clone(), $deadline)?;
+                    match <$client>::new(channel).$rpc(message).await {
+                        // Every call may be repeated, so another instance is asked.
+                        Err(status) if status.code() == Code::Unavailable && instances.peek().is_some() => {}
+                        answer => return answer.map(Response::into_inner),
+                    }
+                }
+                Err(Status::unavailable("no instance is known"))
             })+
         }
     };

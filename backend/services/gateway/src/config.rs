@@ -20,7 +20,8 @@ pub struct GatewayConfig {
     pub secure_cookies: bool,
     /// How long a service may take.
     pub timeout_ms: u64,
-    /// Addresses of services in other processes, by name.
+    /// Addresses of services in other processes, by name; several instances
+    /// separated by commas.
     pub upstreams: HashMap<String, String>,
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,8 +15,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use platform::ApiError;
+use platform::http::MAX_BODY_BYTES;
 use platform::lifecycle::Lifecycle;
+use platform::{ApiError, Kind};
 use tower::ServiceExt;
 
 use crate::routes;
@@ -23,7 +26,10 @@ use crate::routes;
 #[derive(Clone)]
 pub struct Upstreams {
     local: Arc<HashMap<String, Router>>,
-    remote: Arc<HashMap<String, String>>,
+    /// By service, every instance of it.
+    remote: Arc<HashMap<String, Vec<String>>>,
+    /// Counts requests, so that instances take turns.
+    turn: Arc<AtomicUsize>,
     client: Client<HttpConnector, Body>,
     timeout: Duration,
     lifecycle: Lifecycle,
@@ -44,7 +50,18 @@ impl Upstreams {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
-        Upstreams { local: Arc::new(local), remote: Arc::new(remote), client, timeout, lifecycle }
+        let instances = |list: String| {
+            list.split(',').map(|one| one.trim().trim_end_matches('/').to_owned()).collect()
+        };
+        let remote = remote.into_iter().map(|(name, list)| (name, instances(list))).collect();
+        Upstreams {
+            local: Arc::new(local),
+            remote: Arc::new(remote),
+            turn: Arc::default(),
+            client,
+            timeout,
+            lifecycle,
+        }
     }
 
     /// The answer of the service that owns the request's path.
@@ -59,12 +76,45 @@ impl Upstreams {
             };
         }
         match self.remote.get(service) {
-            Some(base) => self.forward(request, base).await.unwrap_or_else(|error| {
+            Some(instances) => self.to_any(request, instances).await.unwrap_or_else(|error| {
                 tracing::warn!(service, %error, "a service is away");
                 away().into_response()
             }),
             None => away().into_response(),
         }
+    }
+
+    /// Instances take turns. One that cannot be reached is passed over; one that
+    /// dies with a request in its hands is, too, when doing it again is safe.
+    async fn to_any(&self, request: Request, instances: &[String]) -> anyhow::Result<Response> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let others = instances.iter().cycle().skip(first % instances.len()).take(instances.len());
+        let mut others = others.peekable();
+        let upgrading = request.headers().contains_key(header::UPGRADE);
+        if instances.len() == 1 || upgrading {
+            let base = others.next().context("no instance")?;
+            return self.forward(request, base).await;
+        }
+        let (parts, body) = request.into_parts();
+        let Ok(body) = axum::body::to_bytes(body, MAX_BODY_BYTES).await else {
+            return Ok(ApiError::new(
+                Kind::TooLarge,
+                "request.too_large",
+                "The body is too large.",
+            )
+            .into_response());
+        };
+        let repeatable = parts.method.is_safe() || parts.headers.contains_key("idempotency-key");
+        while let Some(base) = others.next() {
+            let again = Request::from_parts(parts.clone(), Body::from(body.clone()));
+            match self.forward(again, base).await {
+                Err(error) if others.peek().is_some() && may_go_on(&error, repeatable) => {
+                    tracing::debug!(base, %error, "an instance is away, asking another");
+                }
+                answer => return answer,
+            }
+        }
+        anyhow::bail!("no instance answered")
     }
 
     async fn forward(&self, mut request: Request, base: &str) -> anyhow::Result<Response> {
@@ -109,6 +159,12 @@ impl Upstreams {
             Ok(())
         });
     }
+}
+
+/// Whether another instance may be asked after this failure.
+fn may_go_on(error: &anyhow::Error, repeatable: bool) -> bool {
+    let failed = error.downcast_ref::<hyper_util::client::legacy::Error>();
+    failed.is_some_and(|failed| failed.is_connect() || repeatable)
 }
 
 /// Headers that belong to one connection only (RFC 9110, 7.6.1), the ones that

@@ -11,6 +11,7 @@ mod detach;
 mod down;
 mod engines;
 mod logs;
+mod split;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +56,9 @@ pub struct Args {
     /// No demo products and accounts, no payment simulator.
     #[arg(long)]
     pub no_demo: bool,
+    /// Each service as a process of its own, orders and inventory twice.
+    #[arg(long)]
+    pub split: bool,
     /// Set by `--detach` for the process in the background.
     #[arg(long, hide = true)]
     pub detached: bool,
@@ -92,8 +96,12 @@ impl EngineArgs {
 
 /// The configuration of `up`: demo mode is on unless refused.
 pub fn load(args: &Args, flags: &Flags) -> anyhow::Result<Config> {
-    let demo = !args.no_demo;
-    Ok(settings::load_with(flags, &format!("[demo]\nenabled = {demo}\n"))?)
+    let mut command = format!("[demo]\nenabled = {}\n", !args.no_demo);
+    if args.split {
+        let public = settings::load_with(flags, &command)?.ground.http.port;
+        command.push_str(&split::overrides(&split::parts(public)?));
+    }
+    Ok(settings::load_with(flags, &command)?)
 }
 
 /// Runs the shop until it is asked to stop.
@@ -115,7 +123,8 @@ pub async fn run(args: Args, config: Config, flags: &Flags) -> anyhow::Result<()
         console.say("forgetting all state");
         wipe(&home).await?;
     }
-    let shop = Shop { args, config, home, lifecycle, console: Arc::new(console) };
+    let flags = flags.clone();
+    let shop = Shop { args, flags, config, home, lifecycle, console: Arc::new(console) };
     let outcome = shop.open_until_stopped().await;
     if outcome.is_ok() {
         shop.console.say("stopped");
@@ -128,10 +137,13 @@ pub async fn run(args: Args, config: Config, flags: &Flags) -> anyhow::Result<()
 struct Children {
     postgres: Option<Postgres>,
     broker: Option<Broker>,
+    /// Services, when each has a process of its own.
+    services: Vec<supervisor::Supervisor>,
 }
 
 struct Shop {
     args: Args,
+    flags: Flags,
     config: Config,
     home: Home,
     lifecycle: Lifecycle,
@@ -149,6 +161,8 @@ impl Shop {
         let drained = self.lifecycle.stop(self.config.ground.lifecycle.drain()).await;
         // Absent when the shop never opened.
         let _ = std::fs::remove_file(self.home.run_file(ADDRESSES));
+        let services = std::mem::take(&mut children.services);
+        futures_util::future::join_all(services.into_iter().map(|service| service.stop())).await;
         if let Some(broker) = children.broker.take() {
             broker.stop().await;
         }
@@ -167,7 +181,22 @@ impl Shop {
         }
         self.console.say("starting services");
         let config = self.config.clone();
-        runner::run(config, &targets, self.lifecycle.clone(), async || self.opened().await).await
+        let mine = if self.args.split {
+            self.start_services(children).await?;
+            targets::select(if self.demo() { "gateway,payment-simulator" } else { "gateway" })?
+        } else {
+            targets
+        };
+        runner::run(config, &mine, self.lifecycle.clone(), async || self.opened().await).await
+    }
+
+    async fn start_services(&self, children: &mut Children) -> anyhow::Result<()> {
+        let parts = split::parts(self.config.ground.http.port)?;
+        children.services = split::start(&parts, &self.config, &self.home, &self.flags).await?;
+        for (service, part) in children.services.iter().zip(&parts) {
+            self.stop_when_given_up(part.target, service.state());
+        }
+        Ok(())
     }
 
     fn demo(&self) -> bool {
@@ -241,7 +270,9 @@ impl Shop {
         }
         self.console.say("starting PostgreSQL");
         let schemas = targets::schemas();
-        let pools = u32::try_from(schemas.len())? * self.config.ground.database.pool_size;
+        let further = if self.args.split { split::further_pools() } else { 0 };
+        let pools =
+            (u32::try_from(schemas.len())? + further) * self.config.ground.database.pool_size;
         let config = PostgresConfig {
             home: self.home.clone(),
             port: self.config.ground.database.port,
@@ -317,6 +348,7 @@ fn drain_on_hangup(lifecycle: &Lifecycle) -> anyhow::Result<()> {
 
 /// Removes everything but the lock and the folder's own id.
 async fn wipe(home: &Home) -> anyhow::Result<()> {
+    split::stop_leftovers(home).await;
     platform::engines::broker::stop_leftovers(home).await;
     postgres::wipe(home).await?;
     for entry in std::fs::read_dir(home.root()).context("reading the state folder")? {

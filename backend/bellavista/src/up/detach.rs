@@ -31,7 +31,9 @@ pub async fn run(args: &Args, flags: &Flags, home: &Home) -> anyhow::Result<()> 
         command.args(["--port", &port.to_string()]);
     }
     command.args(["up", "--detached"]);
-    for (wanted, flag) in [(args.fresh, "--fresh"), (args.no_demo, "--no-demo")] {
+    for (wanted, flag) in
+        [(args.fresh, "--fresh"), (args.no_demo, "--no-demo"), (args.split, "--split")]
+    {
         if wanted {
             command.arg(flag);
         }

@@ -14,6 +14,12 @@ mod bench;
 mod client;
 mod credentials;
 mod events;
+/// What any client generates from the public proto files.
+#[path = "../../backend/contracts/src/generated/packages.rs"]
+#[allow(dead_code, clippy::all, clippy::pedantic, unused_qualifications)]
+mod generated;
+mod idempotency;
+mod mortal;
 mod oversell;
 mod report;
 mod settings;
@@ -53,12 +59,22 @@ enum Command {
 enum Promise {
     /// Many buyers race for few units: every unit is sold once, and to one buyer.
     Oversell(oversell::Args),
+    /// Every request is sent many times while the shop is killed again and again:
+    /// each key has one effect and one answer.
+    Idempotency(idempotency::Args),
 }
 
 #[derive(Debug, Subcommand)]
 enum Bench {
     /// `POST /orders` at a fixed arrival rate.
     Orders(bench::Args),
+    /// Reservations of one sku through gRPC, beside what a row lock and an
+    /// atomic update reach on the same server.
+    HotSku(bench::hot_sku::Args),
+    /// Refusals of a sold-out sku, and what they do to other buyers.
+    Soldout(bench::soldout::Args),
+    /// From a commit to the moment its event can be read.
+    Outbox(bench::outbox::Args),
 }
 
 fn main() -> ExitCode {
@@ -85,7 +101,11 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
     let shop = cli.shop.resolve();
     match cli.command {
         Command::Prove(Promise::Oversell(args)) => oversell::run(&shop, &args).await,
+        Command::Prove(Promise::Idempotency(args)) => idempotency::run(&shop, &args).await,
         Command::Simulate(args) => simulate::run(&shop, &args).await,
         Command::Bench(Bench::Orders(args)) => bench::run(&shop, &args).await,
+        Command::Bench(Bench::HotSku(args)) => bench::hot_sku::run(&shop, &args).await,
+        Command::Bench(Bench::Soldout(args)) => bench::soldout::run(&shop, &args).await,
+        Command::Bench(Bench::Outbox(args)) => bench::outbox::run(&shop, &args).await,
     }
 }

@@ -158,9 +158,8 @@ impl Audit {
         }
         anyhow::ensure!(entries.len() <= MAX_ENTRIES, "{} audit entries at once", entries.len());
         // The lock that makes the chain one.
-        let head = sqlx::query("SELECT seq, hash FROM audit_head FOR UPDATE")
-            .fetch_one(&mut *tx)
-            .await?;
+        let head =
+            sqlx::query("SELECT seq, hash FROM audit_head FOR UPDATE").fetch_one(&mut *tx).await?;
         let mut seq: i64 = head.try_get("seq")?;
         let mut prev = chain::hash_from(&head.try_get::<Vec<u8>, _>("hash")?);
         let (at, context) = (self.clock.now(), trace::current());

@@ -177,7 +177,13 @@ pub struct Consumer {
 
 impl Consumer {
     pub fn new(name: &'static str, fetch_wait: Duration) -> Self {
-        Consumer { name, fetch_wait, handlers: BTreeMap::new(), raw: BTreeMap::new(), topics: Vec::new() }
+        Consumer {
+            name,
+            fetch_wait,
+            handlers: BTreeMap::new(),
+            raw: BTreeMap::new(),
+            topics: Vec::new(),
+        }
     }
 
     /// Listens to events of type `E`.

@@ -83,17 +83,21 @@ async fn every_kind_of_tampering_is_found_where_it_is() {
         ("UPDATE audit_log SET actor = 'user:2' WHERE seq = 3", vec![Finding::Changed { seq: 3 }]),
         ("UPDATE audit_log SET reason = NULL WHERE seq = 5", vec![Finding::Changed { seq: 5 }]),
         ("DELETE FROM audit_log WHERE seq IN (2, 3)", vec![Finding::Removed { from: 2, to: 3 }]),
-        (swap, vec![Finding::Changed { seq: 2 }, Finding::Changed { seq: 3 }]),
+        (
+            swap,
+            vec![
+                Finding::Changed { seq: 2 },
+                Finding::Changed { seq: 3 },
+                Finding::Unlinked { seq: 4 },
+            ],
+        ),
         ("DELETE FROM audit_log WHERE seq > 3", vec![Finding::TailRemoved { from: 4, to: 5 }]),
         (
             "DELETE FROM audit_log WHERE seq = 5; \
              UPDATE audit_head SET seq = 4, hash = (SELECT hash FROM audit_log WHERE seq = 4)",
             vec![Finding::SealBroken],
         ),
-        (
-            "DELETE FROM audit_log; DELETE FROM audit_head",
-            vec![Finding::SealBroken],
-        ),
+        ("DELETE FROM audit_log; DELETE FROM audit_head", vec![Finding::SealBroken]),
     ] {
         let bench = with_entries(5).await;
         tamper(&bench, sql).await;

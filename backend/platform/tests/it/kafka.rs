@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use platform::config::{Broker, DatabaseMode};
+use platform::consumer::runner::REDRIVE_RESULTS;
+use platform::outbox::DEAD_OUTBOX;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, OwnedHeaders};
@@ -33,8 +35,9 @@ pub struct Lying {
 impl Kafka {
     pub fn start(consumer: &str) -> Self {
         let cluster = MockCluster::new(1).unwrap();
-        for topic in [TOPIC.to_owned(), format!("{TOPIC}.DLQ"), format!("redrive.{consumer}")] {
-            cluster.create_topic(&topic, PARTITIONS, 1).unwrap();
+        let (dead, redrive) = (format!("{TOPIC}.DLQ"), format!("redrive.{consumer}"));
+        for topic in [TOPIC, &dead, &redrive, DEAD_OUTBOX, REDRIVE_RESULTS] {
+            cluster.create_topic(topic, PARTITIONS, 1).unwrap();
         }
         let broker = Broker {
             mode: DatabaseMode::External,

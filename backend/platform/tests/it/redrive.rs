@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use platform::testing::{Bench, OutboxRow, drain_outbox};
+use platform::testing::{Bench, OutboxRow, drain_outbox, outbox};
 
 use crate::kafka::{Kafka, eventually};
 use crate::runner::{broken, dead_letters, exhaust, parked, put, start, stop};
@@ -50,9 +50,16 @@ async fn a_redriven_message_is_handled_in_its_old_place_and_its_followers_go_on(
     redrive(&kafka, &letter, &[]).await;
     put(&kafka, &bench, "a", 5).await;
     eventually(async || written(bench.pool(), "a").await == [1, 2, 3, 4, 5]).await;
+    eventually(async || receipts(&bench).await == ["done", "duplicate"]).await;
     stop(&bench).await;
     assert!(parked(bench.pool(), "a").await.is_empty());
     assert!(dead_letters(bench.pool()).await.is_empty());
+}
+
+/// What was told to the one who sent messages back.
+async fn receipts(bench: &Bench) -> Vec<String> {
+    let rows = outbox(bench.pool()).await.into_iter().filter(|r| r.topic == "redrive.results");
+    rows.map(|r| r.headers["x-redrive-outcome"].clone()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

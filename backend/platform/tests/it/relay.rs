@@ -210,8 +210,13 @@ async fn a_record_that_is_too_large_is_buried_and_its_key_goes_on() {
     start(&bench, &kafka);
     eventually(async || is_empty(bench.pool()).await).await;
     let books = per_book(&kafka.read(TOPIC, 2).await);
+    let notices = kafka.read(platform::outbox::DEAD_OUTBOX, 1).await;
     stop(&bench.ctx).await;
     assert_eq!(books["a"], [1, 3]);
+    assert_eq!(notices.len(), 1);
+    let headers = &notices[0].headers;
+    assert_eq!((&*headers["x-dlq-consumer"], &*headers["x-outbox-cut"]), ("relay.books", "true"));
+    assert_eq!((&*headers["x-dlq-topic"], notices[0].value.len()), (TOPIC, 800_000));
     let errors = dead(bench.pool()).await;
     assert!(errors.len() == 1 && errors[0].contains("too many"), "{errors:?}");
 }

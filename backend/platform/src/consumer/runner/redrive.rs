@@ -33,11 +33,8 @@ impl Receipt<'_> {
             // Not settled here: it waits in `parked`, or somebody else has it.
             Outcome::Behind | Outcome::Gone => return Ok(()),
         };
-        let headers = [
-            (REDRIVE_OF, self.of),
-            (REDRIVE_CONSUMER, self.consumer),
-            (REDRIVE_OUTCOME, outcome),
-        ];
+        let headers =
+            [(REDRIVE_OF, self.of), (REDRIVE_CONSUMER, self.consumer), (REDRIVE_OUTCOME, outcome)];
         let record = RawRecord {
             topic: REDRIVE_RESULTS.to_owned(),
             key: Some(self.of.as_bytes().to_vec()),

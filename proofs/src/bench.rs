@@ -8,10 +8,13 @@
 
 mod books;
 mod cpu;
+pub mod hot_sku;
 mod load;
 mod machine;
 pub mod outbox;
+mod pace;
 mod search;
+pub mod soldout;
 mod telemetry;
 mod write;
 

@@ -5,7 +5,9 @@
 //! have to agree, and every unit has to be sold.
 
 mod count;
+mod manners;
 mod race;
+mod rest;
 mod sabotage;
 mod verdict;
 
@@ -40,12 +42,29 @@ pub struct Args {
     /// Buyers pay in a second step (`/pay`) instead of giving a card with the order.
     #[arg(long)]
     pub pay: bool,
+    /// Skus that each order takes one unit of: bundles share stock.
+    #[arg(long, default_value_t = 1)]
+    pub bundle: u64,
+    /// Of a hundred buyers, so many whose card is declined at first.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub declined: u64,
+    /// Of a hundred buyers, so many who pay in the moment their hold ends. The
+    /// shop must keep holds for less than a minute (`inventory.hold_ttl_seconds`).
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub late: u64,
     /// Break the promise from outside, to see that it would be noticed.
     #[arg(long, value_name = "WHAT", num_args = 0..=1, default_missing_value = "all")]
     pub sabotage: Option<Sabotage>,
     /// Seconds that orders may take to come to rest after the race.
     #[arg(long, default_value_t = 120)]
     pub rest: u64,
+}
+
+impl Args {
+    /// Units may come back after somebody was refused, or lie in no bundle.
+    pub fn gives_back(&self) -> bool {
+        self.bundle > 1 || self.declined > 0 || self.late > 0
+    }
 }
 
 /// What everything after the preparation stands on.
@@ -69,6 +88,8 @@ fn spread(total: u64, parts: u64) -> Vec<u64> {
 /// Whether the promise held.
 pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
     ensure!(args.skus > 0, "--skus must be at least 1");
+    ensure!((1..=args.skus).contains(&args.bundle), "--bundle must lie between 1 and --skus");
+    ensure!(args.declined + args.late <= 100, "--declined and --late are parts of a hundred");
     ensure!(args.buyers > 0 && args.concurrency > 0, "without buyers there is nothing to prove");
     let shop = Shop::new(shop_args)?;
     let merchant = Renewing::merchant(shop_args, &shop);
@@ -98,7 +119,11 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
         race.selling.percentiles(),
         race.refusing.percentiles()
     );
-    count::come_to_rest(&scene, &mut race, Duration::from_secs(args.rest)).await?;
+    let limit = Duration::from_secs(args.rest);
+    count::come_to_rest(&scene, &mut race, limit).await?;
+    if args.gives_back() {
+        rest::sell_what_came_back(&scene, args, &mut race, limit).await?;
+    }
     if let Some(what) = args.sabotage {
         sabotage::after(what, &scene, &race).await?;
     }

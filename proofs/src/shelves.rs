@@ -107,3 +107,8 @@ pub fn guest_order(lines: Vec<LineInput>, paid: bool) -> PlaceOrder {
 pub fn card() -> PaymentMethod {
     PaymentMethod { kind: "card".to_owned(), token: "tok_ok".to_owned() }
 }
+
+/// The simulator's card that is always declined.
+pub fn card_that_is_declined() -> PaymentMethod {
+    PaymentMethod { kind: "card".to_owned(), token: "tok_declined".to_owned() }
+}

@@ -7,6 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 use shared_types::orders::{OrderStatus, OrderStatusView, Stage};
 
+use super::manners::Manner;
 use super::race::{Race, Sale};
 use super::verdict::Evidence;
 use super::{Args, Scene};
@@ -142,6 +143,19 @@ fn refused_late(sale: &Sale) -> bool {
     sale.last.as_ref().is_some_and(|v| v.status == OrderStatus::Canceled && short(v))
 }
 
+/// Ended as its buyer brought about: a declined card, or paid too late.
+fn came_to_nothing(sale: &Sale) -> bool {
+    let Some(view) = &sale.last else { return false };
+    match sale.manner {
+        Manner::Declined => view.status == OrderStatus::Failed,
+        Manner::Late => {
+            matches!(view.status, OrderStatus::Failed | OrderStatus::Canceled)
+                && !refused_late(sale)
+        }
+        Manner::AtOnce | Manner::Later => false,
+    }
+}
+
 /// Puts the sides beside each other.
 pub async fn gather(
     scene: &Scene,
@@ -157,7 +171,15 @@ pub async fn gather(
     let charged: BTreeMap<_, _> =
         accounts.iter().filter(|(_, a)| a.charged_minor > a.refunded_minor).collect();
     let strange_charges = charged.keys().map(|id| id.as_str()).filter(|id| !ours(id));
-    let late = race.sales.iter().filter(|s| refused_late(s)).count() as u64;
+    let refused_late = race.sales.iter().filter(|s| refused_late(s));
+    let (late, late_units) = refused_late.fold((0, 0), |(n, u), s| (n + 1, u + s.units));
+    let sales: HashMap<&str, u64> =
+        race.sales.iter().map(|s| (s.order_id.as_str(), s.units)).collect();
+    let units_of = |id: &str| sales.get(id).copied().unwrap_or(1);
+    let sum = |pick: fn(&Sale) -> bool| -> u64 {
+        race.sales.iter().filter(|s| pick(s)).map(|s| s.units).sum()
+    };
+    let accepted = race.sales.len() as u64;
     let units =
         |of: fn(&shared_types::inventory::Stock) -> i64| -> i64 { stocks.iter().map(of).sum() };
     let count = |n: usize| n as u64;
@@ -171,23 +193,29 @@ pub async fn gather(
     let doubled = |n: &&u64| **n > 1;
     let captured_twice = events.captured.iter().filter(|(id, n)| ours(id) && doubled(n)).count();
     Ok(Evidence {
-        expected_sold: expected_sold(args.buyers, &scene.units),
-        buyers: args.buyers,
-        http_sold: count(race.sales.len()) - late,
+        expected_sold: match args.gives_back() {
+            true => args.units,
+            false => expected_sold(args.buyers, &scene.units),
+        },
+        expected_refused: match args.gives_back() {
+            true => race.asked - accepted + late,
+            false => args.buyers - expected_sold(args.buyers, &scene.units).min(args.buyers),
+        },
+        http_sold: sum(|_| true) - late_units - sum(came_to_nothing),
         http_refused: race.refused + late,
         http_others: race.others.clone(),
-        orders_sold: count(race.sales.iter().filter(|s| is_sold(s)).count()),
+        orders_sold: sum(is_sold),
         orders_open: count(race.sales.iter().filter(|s| !rests(s)).count()),
         orders_vanished: count(race.sales.iter().filter(|s| s.vanished).count()),
         stock_sold: units(|s| s.allocated).unsigned_abs(),
         stock_held: units(|s| s.held).unsigned_abs(),
         oversold: units(|s| (s.held + s.allocated + s.set_aside - s.on_hand).max(0)).unsigned_abs(),
-        events_sold: count(events.confirmed.len()),
+        events_sold: events.confirmed.iter().map(|id| units_of(id)).sum(),
         events_held: count(events.held.len()),
         events_orphans: count(orphans_in_events.len()),
         events_doubled: count(events.created.values().filter(doubled).count()),
         events_captured_twice: count(captured_twice),
-        ledger_sold: count(charged.keys().filter(|id| ours(id)).count()),
+        ledger_sold: charged.keys().filter(|id| ours(id)).map(|id| units_of(id)).sum(),
         ledger_orphans: count(unknown_orders(scene, strange_charges).await?),
         ledger_double: count(accounts.iter().filter(|(id, a)| ours(id) && a.charges > 1).count()),
     })

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use shared_types::Timestamp;
 use shared_types::orders::{LineInput, Order, OrderStatusView, PayOrder};
 
+use super::manners::{self, Manner};
 use super::{Args, Scene};
 use crate::client::{Call, Credential, Shop, root_cause};
 use crate::report::Latencies;
@@ -18,6 +20,9 @@ pub struct Sale {
     pub order_id: String,
     /// What its buyer reads it with.
     pub token: String,
+    /// Units that it takes.
+    pub units: u64,
+    pub manner: Manner,
     /// How it read when it was last looked at.
     pub last: Option<OrderStatusView>,
     /// The shop says there is no such order.
@@ -28,6 +33,8 @@ pub struct Sale {
 #[derive(Debug, Default)]
 pub struct Race {
     pub sales: Vec<Sale>,
+    /// Buyers who asked.
+    pub asked: u64,
     pub refused: u64,
     /// Answers that are neither, and how many.
     pub others: BTreeMap<String, u64>,
@@ -42,8 +49,9 @@ impl Race {
         *self.others.entry(what).or_default() += 1;
     }
 
-    fn merge(&mut self, other: Race) {
+    pub fn merge(&mut self, other: Race) {
         self.sales.extend(other.sales);
+        self.asked += other.asked;
         self.refused += other.refused;
         self.selling.extend(&other.selling);
         self.refusing.extend(&other.refusing);
@@ -54,21 +62,41 @@ impl Race {
 }
 
 pub async fn run(scene: &Scene, args: &Args) -> anyhow::Result<Race> {
-    let next = Arc::new(AtomicU64::new(0));
+    let wish = |buyer| (manners::bundle(args, buyer), manners::of(args, buyer));
+    crowd(scene, args.concurrency, (0..args.buyers).map(wish).collect()).await
+}
+
+/// More buyers of one manner, each with the numbers of their skus.
+pub async fn send(
+    scene: &Scene,
+    concurrency: usize,
+    wishes: Vec<Vec<usize>>,
+    manner: Manner,
+) -> anyhow::Result<Race> {
+    crowd(scene, concurrency, wishes.into_iter().map(|skus| (skus, manner)).collect()).await
+}
+
+async fn crowd(
+    scene: &Scene,
+    concurrency: usize,
+    wishes: Vec<(Vec<usize>, Manner)>,
+) -> anyhow::Result<Race> {
+    let (next, wishes) = (Arc::new(AtomicUsize::new(0)), Arc::new(wishes));
     let started = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..args.concurrency {
+    for _ in 0..concurrency {
         let (next, shop, skus) = (next.clone(), scene.shop.clone(), scene.skus.clone());
-        let (buyers, pay) = (args.buyers, args.pay);
+        let wishes = wishes.clone();
         tasks.spawn(async move {
             let mut seen = Race::default();
             loop {
                 let buyer = next.fetch_add(1, Ordering::Relaxed);
-                if buyer >= buyers {
+                let Some((numbers, manner)) = wishes.get(buyer) else {
                     return Ok::<_, anyhow::Error>(seen);
-                }
-                let sku = &skus[(buyer % skus.len() as u64) as usize];
-                buy(&shop, sku, pay, &mut seen).await?;
+                };
+                let lines = numbers.iter();
+                let lines = lines.map(|n| LineInput { sku: skus[*n].clone(), qty: 1 }).collect();
+                buy(&shop, lines, *manner, &mut seen).await?;
             }
         });
     }
@@ -80,8 +108,18 @@ pub async fn run(scene: &Scene, args: &Args) -> anyhow::Result<Race> {
     Ok(race)
 }
 
-async fn buy(shop: &Shop, sku: &str, pay: bool, seen: &mut Race) -> anyhow::Result<()> {
-    let order = shelves::guest_order(vec![LineInput { sku: sku.to_owned(), qty: 1 }], !pay);
+async fn buy(
+    shop: &Shop,
+    lines: Vec<LineInput>,
+    manner: Manner,
+    seen: &mut Race,
+) -> anyhow::Result<()> {
+    let units = lines.len() as u64;
+    seen.asked += 1;
+    let mut order = shelves::guest_order(lines, manner == Manner::AtOnce);
+    if manner == Manner::Declined {
+        order.payment_method = Some(shelves::card_that_is_declined());
+    }
     let key = uuid::Uuid::new_v4().to_string();
     let call = Call::post("/orders", &order)?.key(key);
     let sent = Instant::now();
@@ -101,10 +139,15 @@ async fn buy(shop: &Shop, sku: &str, pay: bool, seen: &mut Race) -> anyhow::Resu
                 seen.other("an order without its token".to_owned());
                 return Ok(());
             };
-            let sale =
-                Sale { order_id: order.order_id.to_string(), token, last: None, vanished: false };
-            if pay {
-                pay_for(shop, &sale, seen).await?;
+            let order_id = order.order_id.to_string();
+            let sale = Sale { order_id, token, units, manner, last: None, vanished: false };
+            match manner {
+                Manner::Later => pay_for(shop, &sale, seen).await?,
+                Manner::Late => {
+                    wait_for_the_end(order.hold_expires_at, &sale).await?;
+                    pay_for(shop, &sale, seen).await?;
+                }
+                Manner::AtOnce | Manner::Declined => {}
             }
             seen.sales.push(sale);
         }
@@ -117,6 +160,28 @@ async fn buy(shop: &Shop, sku: &str, pay: bool, seen: &mut Race) -> anyhow::Resu
     Ok(())
 }
 
+/// The longest that a buyer waits to be late.
+const LATE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Until just before or just after the hold ends, differently for every order.
+async fn wait_for_the_end(end: Option<Timestamp>, sale: &Sale) -> anyhow::Result<()> {
+    let Some(end) = end else { return Ok(()) };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let end = Duration::from_millis(u64::try_from(end.unix_millis())?);
+    let left = end.saturating_sub(now);
+    anyhow::ensure!(
+        left <= LATE_WITHIN,
+        "holds last {} s here; start the shop with inventory.hold_ttl_seconds below 60 for --late",
+        left.as_secs()
+    );
+    // From 300 ms before to 300 ms after: expiry looks four times a second.
+    let spread: u64 = sale.order_id.bytes().map(u64::from).sum::<u64>() % 600;
+    tokio::time::sleep((left + Duration::from_millis(spread)).saturating_sub(EARLY)).await;
+    Ok(())
+}
+
+const EARLY: Duration = Duration::from_millis(300);
+
 async fn pay_for(shop: &Shop, sale: &Sale, seen: &mut Race) -> anyhow::Result<()> {
     let body = PayOrder { payment_method: Some(shelves::card()) };
     let call = Call::post(format!("/orders/{}/pay", sale.order_id), &body)?
@@ -124,6 +189,8 @@ async fn pay_for(shop: &Shop, sale: &Sale, seen: &mut Race) -> anyhow::Result<()
         .key(format!("pay-{}", sale.order_id));
     match shop.patiently(&call).await {
         Ok(answer) if [200, 202].contains(&answer.status.as_u16()) => {}
+        // Too late: the order is over, and so is its hold.
+        Ok(answer) if sale.manner == Manner::Late && answer.status.as_u16() == 409 => {}
         Ok(answer) => seen.other(format!("paying: {}", answer.complaint())),
         Err(error) => seen.other(format!("paying: {error:#}")),
     }

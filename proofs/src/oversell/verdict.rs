@@ -8,9 +8,10 @@ use crate::report::Table;
 /// read afterwards. Events: the log. Ledger: the payment gateway's own.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    pub buyers: u64,
     /// Units that had to be sold: all of them, or one per buyer.
     pub expected_sold: u64,
+    /// Buyers who had to be refused.
+    pub expected_refused: u64,
     pub http_sold: u64,
     pub http_refused: u64,
     pub http_others: BTreeMap<String, u64>,
@@ -53,11 +54,10 @@ const SIDES: [&str; 5] = ["HTTP", "orders", "stock", "events", "ledger"];
 
 pub fn judge(e: &Evidence) -> Verdict {
     let row = |what, expected, sides| Row { what, expected, sides };
-    let refused = e.buyers - e.expected_sold.min(e.buyers);
     let others = e.http_others.values().sum();
     let rows = vec![
         row(
-            "sold",
+            "sold units",
             e.expected_sold,
             [
                 Some(e.http_sold),
@@ -67,7 +67,7 @@ pub fn judge(e: &Evidence) -> Verdict {
                 Some(e.ledger_sold),
             ],
         ),
-        row("refused", refused, [Some(e.http_refused), None, None, None, None]),
+        row("refused", e.expected_refused, [Some(e.http_refused), None, None, None, None]),
         row("other answers", 0, [Some(others), None, None, None, None]),
         row("held", 0, [None, Some(e.orders_open), Some(e.stock_held), Some(e.events_held), None]),
         row("oversold units", 0, [None, None, Some(e.oversold), None, None]),
@@ -124,8 +124,8 @@ mod tests {
 
     fn clean() -> Evidence {
         Evidence {
-            buyers: 10,
             expected_sold: 3,
+            expected_refused: 7,
             http_sold: 3,
             http_refused: 7,
             orders_sold: 3,

@@ -27,4 +27,7 @@ allow if {
 acts_for_the_shop if input.caller.service == true
 
 # Roles contain each other: SUPPORT within MERCHANT within ADMIN.
-acts_for_the_shop if some role in input.caller.roles; role in {"SUPPORT", "MERCHANT", "ADMIN"}
+acts_for_the_shop if {
+	some role in input.caller.roles
+	role in {"SUPPORT", "MERCHANT", "ADMIN"}
+}

@@ -211,6 +211,7 @@ fn environment() -> Env {
         "cache",
         "wasm_std",
         "test_cluster",
+        "test_kafka",
     ])
 }
 

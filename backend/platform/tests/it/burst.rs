@@ -1,4 +1,5 @@
-//! The whole way, outbox to inbox, over the embedded broker.
+//! The whole way, outbox to inbox, over the embedded broker, or over the one
+//! that `BV_TEST_KAFKA` names.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,11 +13,12 @@ use platform::testing::outbox;
 use sqlx::{ConnectOptions, PgPool};
 
 use crate::engines::{TestHome, free_port, start, start_broker};
+use crate::kafka::fresh_topics;
 use crate::sample::{MIGRATIONS, TOPIC, bench, note, scribe};
 
 const PACED: i64 = 50;
 const WRITERS: usize = 6;
-const EACH: i64 = 100;
+const EACH: i64 = 400;
 
 type Seen = Arc<Mutex<HashMap<(String, i64), Instant>>>;
 
@@ -62,23 +64,32 @@ async fn write(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_over_the_embedded_broker_arrives_once_and_in_order() {
+async fn a_burst_over_a_real_broker_arrives_once_and_in_order() {
     let (bench, home) = (bench().await, TestHome::new());
     let postgres = start(&home.home, free_port()).await;
     postgres.ensure_services(&["orders"]).await.unwrap();
     let port = free_port();
-    let broker = start_broker(&home.home, &postgres, port).await;
     let names = [TOPIC.to_owned(), dead_letter_topic(TOPIC), redrive_topic("books")];
-    let topics = names.iter().map(|name| Topic { name, partitions: 2, config: &[] });
-    broker.ensure_topics(&topics.collect::<Vec<_>>()).await.unwrap();
+    let broker = match crate::kafka::external() {
+        Some(bootstrap) => {
+            fresh_topics(&bootstrap, &names.each_ref().map(String::as_str));
+            None
+        }
+        None => {
+            let broker = start_broker(&home.home, &postgres, port).await;
+            let topics = names.iter().map(|name| Topic { name, partitions: 2, config: &[] });
+            broker.ensure_topics(&topics.collect::<Vec<_>>()).await.unwrap();
+            Some(broker)
+        }
+    };
     let options = postgres.endpoint().service_options("orders").unwrap();
     let mut connection = options.connect().await.unwrap();
     platform::db::migrate(&mut connection, &MIGRATIONS).await.unwrap();
     let pool = platform::db::pool(options, 24, Duration::from_secs(10), "books");
     let ctx = platform::Context { pool: pool.clone(), ..bench.ctx.clone() };
     let settings = Broker {
-        mode: DatabaseMode::Embedded,
-        bootstrap: String::new(),
+        mode: if broker.is_some() { DatabaseMode::Embedded } else { DatabaseMode::External },
+        bootstrap: crate::kafka::external().unwrap_or_default(),
         port,
         properties: Default::default(),
         engine_cache: None,
@@ -122,7 +133,9 @@ async fn a_burst_over_the_embedded_broker_arrives_once_and_in_order() {
     assert!(in_order(&pool).await);
     ctx.lifecycle.stop(Duration::from_secs(15)).await.unwrap();
     pool.close().await;
-    broker.stop().await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
     postgres.stop().await;
 }
 

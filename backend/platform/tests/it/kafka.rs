@@ -1,4 +1,6 @@
-//! librdkafka's mock cluster, and a look at what is in its topics.
+//! librdkafka's mock cluster, and a look at what is in its topics. With the
+//! address of a real broker in `BV_TEST_KAFKA` the same tests run against that,
+//! one at a time; those that need a broker to misbehave stay with the mock.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -32,16 +34,25 @@ pub struct Lying {
     pub headers: BTreeMap<String, String>,
 }
 
+/// The address of a real broker, when the tests are to run against one.
+pub fn external() -> Option<String> {
+    std::env::var("BV_TEST_KAFKA").ok()
+}
+
 impl Kafka {
     pub fn start(consumer: &str) -> Self {
         let cluster = MockCluster::new(1).unwrap();
         let (dead, redrive) = (format!("{TOPIC}.DLQ"), format!("redrive.{consumer}"));
-        for topic in [TOPIC, &dead, &redrive, DEAD_OUTBOX, REDRIVE_RESULTS] {
-            cluster.create_topic(topic, PARTITIONS, 1).unwrap();
+        let topics = [TOPIC, &dead, &redrive, DEAD_OUTBOX, REDRIVE_RESULTS];
+        match external() {
+            Some(bootstrap) => fresh_topics(&bootstrap, &topics),
+            None => topics.iter().for_each(|topic| {
+                cluster.create_topic(topic, PARTITIONS, 1).unwrap();
+            }),
         }
         let broker = Broker {
             mode: DatabaseMode::External,
-            bootstrap: cluster.bootstrap_servers(),
+            bootstrap: external().unwrap_or_else(|| cluster.bootstrap_servers()),
             port: 0,
             properties: BTreeMap::new(),
             engine_cache: None,
@@ -81,6 +92,36 @@ impl Kafka {
         let (config, topic) = (self.client(), topic.to_owned());
         tokio::task::spawn_blocking(move || read(config, &topic, wanted)).await.unwrap()
     }
+}
+
+/// Empties `topics` of a real broker by making them anew.
+pub fn fresh_topics(bootstrap: &str, topics: &[&str]) {
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+    let work = async {
+        let admin: AdminClient<_> =
+            ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+        // Those of the first test are not there yet.
+        let _ = admin.delete_topics(topics, &options).await.unwrap();
+        let new: Vec<_> = topics
+            .iter()
+            .map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1)))
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let made = admin.create_topics(&new, &options).await.unwrap();
+            let there = |code| code == rdkafka::types::RDKafkaErrorCode::TopicAlreadyExists;
+            if made.iter().all(|one| one.as_ref().err().is_none_or(|(_, code)| there(*code))) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{made:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    std::thread::scope(|scope| {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        scope.spawn(|| runtime().unwrap().block_on(work)).join().unwrap();
+    });
 }
 
 fn read(mut config: ClientConfig, topic: &str, wanted: usize) -> Vec<Lying> {

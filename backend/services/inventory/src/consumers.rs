@@ -27,7 +27,7 @@ use crate::commands::{Stockroom, settle};
 use crate::domain::shelf::{Ask, Wanted};
 
 /// A buyer waits for some of these events.
-const FETCH_WAIT: Duration = Duration::from_millis(20);
+const FETCH_WAIT: Duration = Duration::from_millis(150);
 
 pub fn consumer(room: Stockroom) -> Consumer {
     let listener = Arc::new(Listener { room });

@@ -24,7 +24,7 @@ use crate::sagas::apply::{store_decision, told};
 use crate::store;
 
 /// A buyer may be waiting for stock or money.
-const FETCH_WAIT: Duration = Duration::from_millis(30);
+const FETCH_WAIT: Duration = Duration::from_millis(50);
 
 /// Everything that orders listen to.
 pub struct Ears {

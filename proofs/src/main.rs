@@ -13,6 +13,7 @@
 mod bench;
 mod client;
 mod credentials;
+mod delivery;
 mod events;
 /// What any client generates from the public proto files.
 #[path = "../../backend/contracts/src/generated/packages.rs"]
@@ -62,6 +63,9 @@ enum Promise {
     /// Every request is sent many times while the shop is killed again and again:
     /// each key has one effect and one answer.
     Idempotency(idempotency::Args),
+    /// A consumer that fails on purpose: only poison dies, in order nothing is lost,
+    /// and what is sent back takes its place.
+    Delivery(delivery::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +105,7 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
     let shop = cli.shop.resolve();
     match cli.command {
         Command::Prove(Promise::Oversell(args)) => oversell::run(&shop, &args).await,
+        Command::Prove(Promise::Delivery(args)) => delivery::run(&shop, &args).await,
         Command::Prove(Promise::Idempotency(args)) => idempotency::run(&shop, &args).await,
         Command::Simulate(args) => simulate::run(&shop, &args).await,
         Command::Bench(Bench::Orders(args)) => bench::run(&shop, &args).await,

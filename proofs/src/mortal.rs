@@ -20,6 +20,8 @@ pub struct Mortal {
     pub args: ShopArgs,
     port: u16,
     shop: Shop,
+    /// What its environment holds besides.
+    settings: Vec<(String, String)>,
     child: Option<Child>,
     pub kills: u32,
     /// From each start to the first answer.
@@ -29,6 +31,16 @@ pub struct Mortal {
 impl Mortal {
     /// Opens a fresh shop on `port`, with its state in `home`.
     pub async fn open(args: &ShopArgs, port: u16, home: &Path) -> anyhow::Result<Self> {
+        Mortal::open_with(args, port, home, &[]).await
+    }
+
+    /// The same with further settings: names of variables and their values.
+    pub async fn open_with(
+        args: &ShopArgs,
+        port: u16,
+        home: &Path,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let program = program(args).context("a shop of our own needs its program")?;
         let args = args.at(port, home.to_owned());
         let shop = Shop::new(&args)?;
@@ -38,7 +50,9 @@ impl Mortal {
             "something listens on port {port} already; choose another with --own-port"
         );
         let (kills, openings) = (0, Vec::new());
-        let mut mortal = Mortal { program, args, port, shop, child: None, kills, openings };
+        let settings = settings.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        let mut mortal =
+            Mortal { program, args, port, shop, settings, child: None, kills, openings };
         mortal.start(true).await?;
         Ok(mortal)
     }
@@ -50,6 +64,7 @@ impl Mortal {
             command.arg("--fresh");
         }
         command.env("BV_HOME", &self.args.home).kill_on_drop(true);
+        command.envs(self.settings.iter().map(|(k, v)| (k, v)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = Instant::now();
         let mut child = command.spawn().with_context(|| self.program.display().to_string())?;
@@ -77,6 +92,12 @@ impl Mortal {
             self.kills += 1;
         }
         self.start(false).await
+    }
+
+    /// The same without the further settings it was opened with.
+    pub async fn heal_and_reopen(&mut self) -> anyhow::Result<()> {
+        self.settings.clear();
+        self.kill_and_reopen().await
     }
 
     /// Ends it in order, its engines with it.

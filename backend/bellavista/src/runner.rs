@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use platform::config::{Config, DatabaseMode};
+use platform::consumer::Consumer;
+use platform::consumer::faults::Faults;
 use platform::engines::home::Home;
 use platform::engines::postgres::Endpoint;
 use platform::lifecycle::Lifecycle;
@@ -118,6 +120,7 @@ async fn start_services(
         let relay = platform::outbox::relay::Relay::new(ctx.clone(), &config.ground.broker)?;
         lifecycle.spawn(format!("{} relay", ctx.service), relay.run());
         if let Some(consumer) = service.consumer {
+            let consumer = with_faults(config, consumer)?;
             let runner = platform::consumer::runner::Runner::new(
                 ctx.clone(),
                 consumer,
@@ -138,6 +141,31 @@ async fn start_services(
         lifecycle.spawn("grpc", grpc.serve(listener, lifecycle.soft_token()));
     }
     Ok(())
+}
+
+/// `[faults]`: what fails on purpose.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultSettings {
+    consumer: String,
+    poison: u32,
+    transient: u32,
+}
+
+/// The consumer, failing when it is the one of the drill. Outside demo mode a
+/// drill is refused.
+fn with_faults(config: &Config, consumer: Consumer) -> anyhow::Result<Consumer> {
+    let faults: FaultSettings = config.section("faults")?;
+    if faults.consumer.is_empty() {
+        return Ok(consumer);
+    }
+    let demo: bool = config.section("demo.enabled")?;
+    anyhow::ensure!(demo, "faults.consumer: drills are for demo mode only");
+    if faults.consumer != consumer.name {
+        return Ok(consumer);
+    }
+    tracing::warn!(consumer = consumer.name, "a drill: this consumer fails on purpose");
+    Ok(consumer.failing(Faults::new(faults.poison, faults.transient)))
 }
 
 /// Migrates the schemas of `targets`, all at once.

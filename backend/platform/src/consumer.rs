@@ -5,6 +5,7 @@
 //! answers decides: done, retry later (1, 2, 4 s, then dead letter), pause (a
 //! dependency is down), or a dead letter at once.
 
+pub mod faults;
 pub mod runner;
 
 use std::collections::BTreeMap;
@@ -172,6 +173,7 @@ pub struct Consumer {
     pub fetch_wait: Duration,
     handlers: BTreeMap<&'static str, Arc<dyn Handler>>,
     raw: BTreeMap<&'static str, Arc<dyn TakeRaw>>,
+    faults: Option<faults::Faults>,
     topics: Vec<&'static str>,
 }
 
@@ -182,6 +184,7 @@ impl Consumer {
             fetch_wait,
             handlers: BTreeMap::new(),
             raw: BTreeMap::new(),
+            faults: None,
             topics: Vec::new(),
         }
     }
@@ -202,6 +205,12 @@ impl Consumer {
             self.topics.push(topic);
         }
         self.raw.insert(topic, taker);
+        self
+    }
+
+    /// Fails on purpose from now on; only for drills and proofs.
+    pub fn failing(mut self, faults: faults::Faults) -> Self {
+        self.faults = Some(faults);
         self
     }
 

@@ -138,6 +138,9 @@ async fn in_transaction(
         let error = anyhow::anyhow!("the handler of {} panicked", event.event_type);
         Err(HandleError::Retry { code: "panic", error })
     })?;
+    if let Some(faults) = &consumer.faults {
+        faults.strike(event.event_id)?;
+    }
     Ok((Outcome::Done, done))
 }
 

@@ -6,5 +6,6 @@ pub mod generate;
 pub mod healthcheck;
 pub mod migrate;
 pub mod outbox;
+pub mod replay;
 pub mod serve;
 pub mod token;

@@ -57,6 +57,8 @@ enum Command {
     /// What waits to be published.
     #[command(subcommand)]
     Outbox(commands::outbox::Command),
+    /// Rebuild a read model from the event log beside the live one, compare, swap.
+    Replay(commands::replay::Args),
     /// Write generated documents: OpenAPI, targets.
     #[command(hide = true)]
     Generate(commands::generate::Args),
@@ -110,6 +112,7 @@ async fn run(
         Command::Healthcheck => commands::healthcheck::run(&config).await,
         Command::Audit(command) => commands::audit::run(command, &config).await,
         Command::Outbox(command) => commands::outbox::run(command, &config).await,
+        Command::Replay(args) => commands::replay::run(args, &config).await,
         Command::Generate(args) => commands::generate::run(args, &config),
     }
 }

@@ -31,6 +31,7 @@ pub mod logging;
 pub mod outbox;
 pub mod paging;
 pub mod policy;
+pub mod projection;
 pub mod resilience;
 pub mod service;
 pub mod telemetry;

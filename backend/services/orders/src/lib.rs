@@ -17,6 +17,7 @@ mod consumers;
 mod domain;
 mod faults;
 mod outbound;
+mod projections;
 mod queries;
 mod rest;
 mod sagas;
@@ -27,6 +28,7 @@ mod tasks;
 use std::sync::Arc;
 
 use contracts::clients::{CartClient, CatalogClient, PaymentsClient, StockClient};
+use platform::projection::{self, ReadModel};
 use platform::{ApiError, Context, Service};
 use shared_types::OrderId;
 use sqlx::migrate::Migrator;
@@ -35,6 +37,11 @@ use app::App;
 
 /// The schema of this service.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../../migrations/orders");
+
+/// What can be rebuilt from the event log.
+pub fn read_models() -> Vec<Arc<dyn ReadModel>> {
+    vec![Arc::new(projections::order_summaries::OrderSummaries)]
+}
 
 /// Whom orders call: in one process the callee itself, otherwise a channel.
 #[derive(Clone)]
@@ -54,7 +61,11 @@ pub fn build(ctx: Context, clients: Clients) -> anyhow::Result<Service> {
 #[doc(hidden)]
 pub fn build_with_crank(ctx: Context, clients: Clients) -> anyhow::Result<(Service, Crank)> {
     let app = Arc::new(App::new(ctx.clone(), clients)?);
-    let service = Service::new(ctx)
+    let mut service = Service::new(ctx.clone());
+    for model in read_models() {
+        service = service.task("orders.read-model", projection::live(ctx.clone(), model));
+    }
+    let service = service
         .rest(rest::router(app.clone()))
         .consumer(consumers::consumer(app.clone()))
         .task("orders.saga", sagas::worker::run(app.clone()))

@@ -1,0 +1,62 @@
+//! `bellavista replay`: rebuilds a read model from the event log beside the live
+//! one, compares row by row, swaps, and says how they compared.
+
+#![expect(clippy::print_stdout, reason = "its output is its purpose")]
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use platform::config::Config;
+use platform::projection::{self, ReadModel};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::{runner, targets};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Which one: order-summaries, …
+    pub read_model: String,
+    /// Rebuild and compare, but leave the live model as it is.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Every read model with the service that owns it.
+fn models() -> Vec<(&'static str, Arc<dyn ReadModel>)> {
+    orders::read_models().into_iter().map(|model| ("orders", model)).collect()
+}
+
+pub async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
+    let models = models();
+    let names: Vec<_> = models.iter().map(|(_, model)| model.name()).collect();
+    let found = models.iter().find(|(_, model)| model.name() == args.read_model);
+    let (schema, model) = found.with_context(|| {
+        format!("there is no read model {:?}; read models: {}", args.read_model, names.join(", "))
+    })?;
+    let all: Vec<_> = targets::TARGETS.iter().collect();
+    let databases = runner::databases(config, &all).await?;
+    let options = databases.get(*schema).with_context(|| format!("no database for {schema}"))?;
+    let mut connection = PgConnection::connect_with(options).await.context("the database")?;
+    let broker = &config.ground.broker;
+    let report = projection::replay(&mut connection, broker, &**model, args.dry_run).await?;
+    println!(
+        "{}: {} events in {:.1} s ({:.0}/s), {} rows",
+        report.model,
+        report.events,
+        report.seconds,
+        report.events as f64 / report.seconds.max(0.001),
+        report.rows
+    );
+    println!(
+        "parity {:.3} %: {} rows equal, {} differing, {} not compared because the live model is behind",
+        report.parity(),
+        report.equal,
+        report.differing,
+        report.behind
+    );
+    for key in &report.named {
+        println!("  differed: {key}");
+    }
+    println!("{}", if report.swapped { "swapped" } else { "dry run: nothing was changed" });
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! One row per order, folded from `ecommerce.order.order`.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use contracts::events::orders::{
+    OrderCanceled, OrderConfirmed, OrderCreated, OrderEnded, OrderFailed, OrderPaid,
+};
+use contracts::topics::ORDER;
+use platform::consumer::Received;
+use platform::outbox::Event;
+use platform::projection::ReadModel;
+use serde::de::DeserializeOwned;
+use shared_types::Timestamp;
+use shared_types::orders::OrderStatus;
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
+
+/// `order-summaries`
+pub struct OrderSummaries;
+
+#[async_trait]
+impl ReadModel for OrderSummaries {
+    fn name(&self) -> &'static str {
+        "order-summaries"
+    }
+
+    fn table(&self) -> &'static str {
+        "order_summaries"
+    }
+
+    fn key(&self) -> &'static str {
+        "order_id"
+    }
+
+    fn topics(&self) -> &'static [&'static str] {
+        &[ORDER]
+    }
+
+    async fn fold(
+        &self,
+        tx: &mut PgConnection,
+        table: &str,
+        events: &[Received],
+    ) -> anyhow::Result<()> {
+        let folded = Folded::of(events);
+        begin(tx, table, &folded.begun).await?;
+        go_on(tx, table, &folded.changes).await?;
+        Ok(())
+    }
+}
+
+/// An order's first row.
+#[derive(Clone, Debug, PartialEq)]
+struct Begun {
+    created: OrderCreated,
+    version: i64,
+    at: Timestamp,
+}
+
+/// What later events of one order come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Change {
+    status: Option<OrderStatus>,
+    paid: Option<String>,
+    payment_id: Option<Uuid>,
+    refunded: Option<String>,
+    reason: Option<String>,
+    version: i64,
+    at: Option<Timestamp>,
+}
+
+/// A batch, per order.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Folded {
+    begun: BTreeMap<Uuid, Begun>,
+    changes: BTreeMap<Uuid, Change>,
+}
+
+impl Folded {
+    fn of(events: &[Received]) -> Self {
+        let mut folded = Folded::default();
+        events.iter().for_each(|event| folded.take(event));
+        folded
+    }
+
+    fn take(&mut self, event: &Received) {
+        let Ok(order) = event.aggregate_id.parse::<Uuid>() else { return };
+        match event.event_type.as_str() {
+            <OrderCreated as Event>::TYPE => {
+                let Some(created) = payload::<OrderCreated>(event) else { return };
+                let (version, at) = (event.aggregate_version, event.occurred_at);
+                self.begun.entry(order).or_insert(Begun { created, version, at });
+            }
+            <OrderPaid as Event>::TYPE => {
+                let Some(paid) = payload::<OrderPaid>(event) else { return };
+                self.change(order, event, OrderStatus::Paid, |change| {
+                    change.paid = Some(paid.amount.to_string());
+                    change.payment_id = Some(paid.payment_id.0);
+                });
+            }
+            <OrderConfirmed as Event>::TYPE => {
+                self.change(order, event, OrderStatus::Confirmed, |_| {});
+            }
+            <OrderCanceled as Event>::TYPE => {
+                let Some(OrderCanceled(ended)) = payload(event) else { return };
+                self.end(order, event, OrderStatus::Canceled, ended);
+            }
+            <OrderFailed as Event>::TYPE => {
+                let Some(OrderFailed(ended)) = payload(event) else { return };
+                self.end(order, event, OrderStatus::Failed, ended);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, order: Uuid, event: &Received, status: OrderStatus, ended: OrderEnded) {
+        self.change(order, event, status, |change| {
+            change.refunded = Some(ended.refunded_amount.to_string());
+            change.reason = Some(ended.reason);
+        });
+    }
+
+    /// An event that is older than what the batch has seen says nothing new.
+    fn change(
+        &mut self,
+        order: Uuid,
+        event: &Received,
+        status: OrderStatus,
+        with: impl FnOnce(&mut Change),
+    ) {
+        let change = self.changes.entry(order).or_default();
+        if event.aggregate_version > change.version {
+            change.status = Some(status);
+            change.version = event.aggregate_version;
+            change.at = Some(event.occurred_at);
+            with(change);
+        }
+    }
+}
+
+fn payload<P: DeserializeOwned>(event: &Received) -> Option<P> {
+    let parsed = serde_json::from_str(event.payload.get());
+    if let Err(error) = &parsed {
+        tracing::warn!(event_id = %event.event_id, %error, "left out of the order summaries");
+    }
+    parsed.ok()
+}
+
+fn customer(created: &OrderCreated) -> String {
+    match (created.user_id, created.guest_id) {
+        (Some(user), _) => format!("user:{user}"),
+        (None, Some(guest)) => format!("guest:{guest}"),
+        (None, None) => String::new(),
+    }
+}
+
+async fn begin(
+    tx: &mut PgConnection,
+    table: &str,
+    begun: &BTreeMap<Uuid, Begun>,
+) -> Result<(), sqlx::Error> {
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO {table} (order_id, order_number, customer, status, currency, total, paid, refunded,
+            units, lines, created_at, version, updated_at)
+         SELECT b.id, b.number, b.customer, 'PENDING', b.currency, b.total::numeric, 0, 0,
+            b.units, b.lines, b.at, b.version, b.at
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+                     $7::int[], $8::timestamptz[], $9::bigint[])
+              AS b(id, number, customer, currency, total, units, lines, at, version)
+         ON CONFLICT (order_id) DO NOTHING"
+    );
+    let rows = || begun.values();
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(begun.keys().copied().collect::<Vec<_>>())
+        .bind(rows().map(|b| b.created.order_number.clone()).collect::<Vec<_>>())
+        .bind(rows().map(|b| customer(&b.created)).collect::<Vec<_>>())
+        .bind(rows().map(|b| b.created.currency.to_string()).collect::<Vec<_>>())
+        .bind(rows().map(|b| b.created.total_amount.to_string()).collect::<Vec<_>>())
+        .bind(rows().map(|b| b.created.items.iter().map(|i| i.qty).sum()).collect::<Vec<i64>>())
+        .bind(rows().map(|b| b.created.items.len() as i32).collect::<Vec<_>>())
+        .bind(rows().map(|b| b.at).collect::<Vec<_>>())
+        .bind(rows().map(|b| b.version).collect::<Vec<_>>())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn go_on(
+    tx: &mut PgConnection,
+    table: &str,
+    changes: &BTreeMap<Uuid, Change>,
+) -> Result<(), sqlx::Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE {table} s SET status = c.status, paid = coalesce(c.paid::numeric, s.paid),
+            payment_id = coalesce(c.payment_id, s.payment_id),
+            refunded = coalesce(c.refunded::numeric, s.refunded),
+            reason = coalesce(c.reason, s.reason), version = c.version, updated_at = c.at
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[],
+                     $7::bigint[], $8::timestamptz[])
+              AS c(id, status, paid, payment_id, refunded, reason, version, at)
+         WHERE s.order_id = c.id AND s.version < c.version"
+    );
+    let rows = || changes.values();
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(changes.keys().copied().collect::<Vec<_>>())
+        .bind(rows().map(|c| c.status.map(|s| s.as_str())).collect::<Vec<_>>())
+        .bind(rows().map(|c| c.paid.clone()).collect::<Vec<_>>())
+        .bind(rows().map(|c| c.payment_id).collect::<Vec<_>>())
+        .bind(rows().map(|c| c.refunded.clone()).collect::<Vec<_>>())
+        .bind(rows().map(|c| c.reason.clone()).collect::<Vec<_>>())
+        .bind(rows().map(|c| c.version).collect::<Vec<_>>())
+        .bind(rows().map(|c| c.at).collect::<Vec<_>>())
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -184,7 +184,8 @@ pub async fn step_order(app: &App, order_id: OrderId) -> Result<bool, ApiError> 
         apply(app, &loaded, input).await
     };
     let context = trace_of(&loaded);
-    let span = telemetry::begin("orders", SpanKind::Internal, &context, || format!("saga {step:?}"));
+    let span =
+        telemetry::begin("orders", SpanKind::Internal, &context, || format!("saga {step:?}"));
     let applied = trace::within(context, work).await;
     span.end(applied.is_err());
     let applied = applied?;

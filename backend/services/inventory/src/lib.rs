@@ -17,6 +17,7 @@ mod config;
 mod consumers;
 pub mod domain;
 mod grpc;
+mod projections;
 mod queries;
 mod rest;
 mod store;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use contracts::clients::fault::FaultSwitch;
 use contracts::clients::{SetAsideClient, StockClient};
 use contracts::generated::bellavista::inventory::v1::inventory_server::InventoryServer;
+use platform::projection::{self, ReadModel};
 use platform::{Context, Service};
 
 use crate::client::LocalStock;
@@ -34,6 +36,11 @@ use crate::grpc::StockService;
 
 /// The schema of inventory.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../../migrations/inventory");
+
+/// What can be rebuilt from the event log.
+pub fn read_models() -> Vec<Arc<dyn ReadModel>> {
+    vec![Arc::new(projections::snapshot::InventorySnapshot)]
+}
 
 /// Inventory, ready to be mounted, and the client for callers of this process.
 pub struct Built {
@@ -49,13 +56,16 @@ pub fn build(ctx: Context, fault: FaultSwitch) -> anyhow::Result<Built> {
     let room = Stockroom::new(&ctx, config::Settings::read(&ctx.config)?);
     let client = Arc::new(LocalStock { room: room.clone(), fault });
     let server = StockService { room: room.clone(), verifier: ctx.verifier.clone() };
-    let lifecycle = ctx.lifecycle.clone();
-    let service = Service::new(ctx)
+    let (lifecycle, reading) = (ctx.lifecycle.clone(), ctx.clone());
+    let mut service = Service::new(ctx)
         .rest(rest::router(room.clone()))
         .grpc(move |routes| {
             routes.add_service(InventoryServer::new(server));
         })
         .consumer(consumers::consumer(room.clone()))
         .task("inventory-expiry", expire::run(room, lifecycle));
+    for model in read_models() {
+        service = service.task("inventory-read-model", projection::live(reading.clone(), model));
+    }
     Ok(Built { service, set_asides: client.clone(), client })
 }

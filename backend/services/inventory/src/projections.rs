@@ -1,0 +1,3 @@
+//! Read models over the service's own events.
+
+pub mod snapshot;

@@ -14,8 +14,10 @@ use crate::App;
 use crate::commands::redrive::viewed;
 use crate::commands::unknown_letter;
 use crate::domain::{edit, trial};
+pub use crate::store::facts::Filter as AuditFilter;
 use crate::store::letters;
-use crate::store::search::{self, Filter};
+use crate::store::search;
+pub use crate::store::search::Filter;
 use crate::store::{facts, redrives};
 
 pub async fn groups(app: &App, mut filter: Filter) -> Result<LetterGroups, ApiError> {
@@ -117,7 +119,7 @@ pub async fn items(
 
 pub async fn audit(
     app: &App,
-    filter: &facts::Filter,
+    filter: &AuditFilter,
     page: &Paging,
 ) -> Result<Page<AuditFact>, ApiError> {
     let (limit, before) = (page.limit()?, page.position::<i64>()?);

@@ -16,8 +16,7 @@ use utoipa_axum::routes;
 
 use crate::App;
 use crate::commands::require_operator;
-use crate::queries;
-use crate::store::facts;
+use crate::queries::{self, AuditFilter};
 
 /// Paths below `/api/v1`.
 pub fn router(app: App) -> OpenApiRouter {
@@ -76,7 +75,7 @@ async fn list_audit(
 ) -> Result<Json<Page<AuditFact>>, ApiError> {
     require_operator(&caller)?;
     let given = |text: Option<String>| text.filter(|t| !t.is_empty());
-    let filter = facts::Filter {
+    let filter = AuditFilter {
         service: given(query.service),
         actor: given(query.actor),
         action: given(query.action),

@@ -15,8 +15,7 @@ use shared_types::{DeadLetterId, Page, Problem};
 
 use crate::App;
 use crate::commands::{letter, redrive, require_operator};
-use crate::queries::{self, word};
-use crate::store::search::Filter;
+use crate::queries::{self, Filter, word};
 
 /// What lists and groups are narrowed to.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]

@@ -334,6 +334,12 @@ fn what_happened(history: Option<&OrderStatusView>) -> Option<AnyView> {
 
 fn history_text(status: OrderStatus, cause: &str) -> &'static str {
     match (status, cause) {
+        (_, "refunded") => "Money sent back",
+        (_, "late_capture") => "A late payment arrived; it goes back",
+        (_, "resolved_by_hand") => "Looked after by our staff",
+        (OrderStatus::Pending, "declined") => "Payment declined",
+        (OrderStatus::Pending, "reserved") => "Set aside for you",
+        (OrderStatus::Pending, "backordered") => "Waiting for more to arrive",
         (OrderStatus::Pending, _) => "Order placed",
         (OrderStatus::Paid, _) => "Payment received",
         (OrderStatus::Confirmed, _) => "Confirmed, and yours",

@@ -27,15 +27,18 @@ impl Flow {
     fn prepare(self, shop: &Shop) {
         let world = &shop.world;
         match self {
-            Flow::StockLost => {
-                world.will("confirm", Act::Say("gone"));
-                world.will("reserve", Act::Say("held"));
-                world.will("reserve", Act::Say("short"));
-            }
             Flow::Undecided | Flow::Compensated => world.will("capture", Act::LostAnswer),
             Flow::WithoutInventory => (0..3).for_each(|_| world.will("reserve", Act::Away)),
             Flow::Backordered => world.will("reserve", Act::Say("waiting")),
             _ => {}
+        }
+    }
+
+    /// What changes once the order is placed.
+    fn afterwards(self, shop: &Shop) {
+        if let Flow::StockLost = self {
+            shop.world.will("confirm", Act::Say("gone"));
+            shop.world.will("reserve", Act::Say("short"));
         }
     }
 
@@ -183,6 +186,7 @@ async fn every_death(flow: Flow) -> usize {
         shop.crank.die_at(place);
         let key = format!("{flow:?}-{place}");
         let order = pair.place(&key, &flow.placement()).await;
+        flow.afterwards(shop);
         let mut rounds = 14;
         if let Some((before, request)) = flow.request() {
             pair.rounds(order, before).await;

@@ -92,5 +92,5 @@ async fn every_route_is_documented_with_its_refusals() {
             assert!(operation["operationId"].is_string(), "{method} {path}");
         }
     }
-    assert_eq!(document["paths"].as_object().unwrap().len(), 7);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 12);
 }

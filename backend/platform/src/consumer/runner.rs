@@ -7,6 +7,7 @@
 //! settled. Delivery is at least once; the inbox makes the effect once.
 
 pub(crate) mod attempt;
+mod backlog;
 mod client;
 mod lane;
 mod live;
@@ -73,6 +74,8 @@ impl Default for Limits {
 pub struct Runner {
     shared: Arc<Shared>,
     client: ClientConfig,
+    /// For times in which it is far behind.
+    patient: Option<ClientConfig>,
     health: ConsumerHealth,
 }
 
@@ -105,6 +108,7 @@ impl Runner {
     ) -> anyhow::Result<Self> {
         let client = crate::kafka::consumer(broker, consumer.name, consumer.fetch_wait);
         client.create_native_config().context("broker.properties")?;
+        let patient = crate::kafka::patient(broker, &client);
         // Requests of the same service need connections too.
         let connections = ctx.pool.options().get_max_connections() as usize;
         limits.at_once = limits.at_once.min(connections / 2).max(1);
@@ -119,7 +123,7 @@ impl Runner {
             changed: Notify::new(),
             paused: AtomicBool::new(false),
         });
-        Ok(Runner { shared, client, health })
+        Ok(Runner { shared, client, patient, health })
     }
 
     /// Whether the broker answers this consumer.
@@ -129,10 +133,10 @@ impl Runner {
 
     /// Consumes until the drain; outages of database or broker only delay.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Runner { shared, client, health } = self;
+        let Runner { shared, client, patient, health } = self;
         let house = shared.ctx.lifecycle.clone();
         house.spawn(format!("{} retries", shared.consumer.name), retry::run(shared.clone()));
-        client::run(shared, &client, &health).await
+        client::run(shared, &client, patient.as_ref(), &health).await
     }
 }
 

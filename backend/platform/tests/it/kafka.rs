@@ -119,8 +119,11 @@ pub fn fresh_topics(bootstrap: &str, topics: &[&str]) {
         }
     };
     std::thread::scope(|scope| {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
-        scope.spawn(|| runtime().unwrap().block_on(work)).join().unwrap();
+        let made = scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(work);
+        });
+        made.join().unwrap();
     });
 }
 

@@ -2,7 +2,7 @@
 //! made anew when it fails for good.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::lane::Lane;
 use super::message::Incoming;
-use super::{Shared, redrive_topic};
+use super::{Shared, backlog, redrive_topic};
 
 /// The stream is asked again after this long, in case a wake-up got lost.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -26,6 +26,12 @@ const LANES_END: Duration = Duration::from_secs(10);
 /// Leaving the group and the last commit.
 const LEAVE: Duration = Duration::from_secs(3);
 const SAME_ERROR_EVERY: Duration = Duration::from_secs(10);
+/// With more messages waiting than this, a client is far behind.
+const FAR_BEHIND: i64 = 2_000;
+/// With fewer than this it has caught up.
+const NEARLY_THERE: i64 = 200;
+/// A change of clients costs a rebalance: not more often than this.
+const STAY: Duration = Duration::from_secs(5);
 const METADATA: Duration = Duration::from_secs(2);
 
 type Partition = (String, i32);
@@ -35,6 +41,8 @@ pub struct Watch {
     consumer: &'static str,
     lanes: Mutex<HashMap<Partition, CancellationToken>>,
     fatal: AtomicBool,
+    /// Messages that wait in the partitions of this client, as last heard.
+    behind: AtomicI64,
 }
 
 impl Watch {
@@ -45,6 +53,7 @@ impl Watch {
 
 impl ClientContext for Watch {
     fn stats(&self, statistics: Statistics) {
+        let mut behind: Option<i64> = None;
         for topic in statistics.topics.values() {
             for partition in topic.partitions.values().filter(|p| p.partition >= 0) {
                 let labels = [
@@ -53,9 +62,15 @@ impl ClientContext for Watch {
                     ("partition", partition.partition.to_string()),
                 ];
                 // Unknown (-1) until the first commit, and for partitions of others.
-                let lag = partition.consumer_lag.max(0) as f64;
-                metrics::gauge!("consumer_lag", &labels).set(lag);
+                let lag = partition.consumer_lag.max(0);
+                if partition.consumer_lag >= 0 {
+                    behind = Some(behind.unwrap_or(0) + lag);
+                }
+                metrics::gauge!("consumer_lag", &labels).set(lag as f64);
             }
+        }
+        if let Some(behind) = behind {
+            self.behind.store(behind, Ordering::Relaxed);
         }
     }
 
@@ -121,15 +136,31 @@ impl ConsumerHealth {
     }
 }
 
-/// Consumes until the drain.
+/// Consumes until the drain. `patient` is the client for times in which this
+/// consumer is far behind.
 pub async fn run(
     shared: Arc<Shared>,
-    config: &ClientConfig,
+    live: &ClientConfig,
+    patient: Option<&ClientConfig>,
     health: &ConsumerHealth,
 ) -> anyhow::Result<()> {
+    let topics: Vec<&'static str> = shared.consumer.topics().to_vec();
+    let mut is_far = match patient {
+        Some(_) => backlog::of(live, topics).await > FAR_BEHIND,
+        None => false,
+    };
     while !shared.ctx.lifecycle.is_draining() {
-        match once(&shared, config, health).await {
-            Ok(()) => break,
+        let config = patient.filter(|_| is_far).unwrap_or(live);
+        let turn = Turn { at: Instant::now(), is_far, may_change: patient.is_some() };
+        metrics::gauge!("consumer_catching_up", "consumer" => shared.consumer.name)
+            .set(if is_far { 1.0 } else { 0.0 });
+        match once(&shared, config, health, &turn).await {
+            Ok(End::Drained) => break,
+            Ok(End::Changed) => {
+                is_far = !is_far;
+                tracing::info!(consumer = shared.consumer.name, is_far, "another pace");
+                continue;
+            }
             Err(error) => {
                 let (consumer, error) = (shared.consumer.name, format!("{error:#}"));
                 tracing::error!(consumer, error, "Kafka client failed, making a new one");
@@ -141,16 +172,40 @@ pub async fn run(
     Ok(())
 }
 
+/// Why a client's life ended.
+enum End {
+    Drained,
+    /// It fell behind, or has caught up.
+    Changed,
+}
+
+/// What a client is for.
+struct Turn {
+    at: Instant,
+    is_far: bool,
+    may_change: bool,
+}
+
+impl Turn {
+    /// Whether a client of the other kind would do better now.
+    fn is_over(&self, behind: i64) -> bool {
+        let other = if self.is_far { behind < NEARLY_THERE } else { behind > FAR_BEHIND };
+        self.may_change && other && self.at.elapsed() > STAY
+    }
+}
+
 /// One client's life; an error when another one has to follow.
 async fn once(
     shared: &Arc<Shared>,
     config: &ClientConfig,
     health: &ConsumerHealth,
-) -> anyhow::Result<()> {
+    turn: &Turn,
+) -> anyhow::Result<End> {
     let watch = Watch {
         consumer: shared.consumer.name,
         lanes: Mutex::default(),
         fatal: AtomicBool::new(false),
+        behind: AtomicI64::new(if turn.is_far { i64::MAX } else { 0 }),
     };
     let consumer: StreamConsumer<Watch> = config.create_with_context(watch)?;
     let consumer = Arc::new(consumer);
@@ -161,26 +216,29 @@ async fn once(
     health.set(&consumer);
     let mut dealer =
         Dealer { shared, consumer: &consumer, lanes: HashMap::new(), alive: TaskTracker::new() };
-    let outcome = receive(&mut dealer, &redrive).await;
+    let outcome = receive(&mut dealer, &redrive, turn).await;
     dealer.end().await;
     drop(dealer);
     leave(consumer).await;
     outcome
 }
 
-async fn receive(dealer: &mut Dealer<'_>, redrive: &str) -> anyhow::Result<()> {
+async fn receive(dealer: &mut Dealer<'_>, redrive: &str, turn: &Turn) -> anyhow::Result<End> {
     let consumer = dealer.consumer;
     let mut last_error: Option<(KafkaError, Instant)> = None;
     loop {
         let received = tokio::select! {
             biased;
-            () = dealer.shared.ctx.lifecycle.draining() => return Ok(()),
+            () = dealer.shared.ctx.lifecycle.draining() => return Ok(End::Drained),
             received = tokio::time::timeout(ASK_AGAIN, consumer.recv()) => received,
         };
         if let Some((code, reason)) = consumer.client().fatal_error() {
             anyhow::bail!("{code}: {reason}");
         }
         anyhow::ensure!(!consumer.context().fatal.load(Ordering::Relaxed), "fatal client error");
+        if turn.is_over(consumer.context().behind.load(Ordering::Relaxed)) {
+            return Ok(End::Changed);
+        }
         match received {
             Ok(Ok(message)) => {
                 let place = (message.topic().to_owned(), message.partition(), message.offset());

@@ -13,6 +13,7 @@ mod load;
 mod machine;
 pub mod outbox;
 mod pace;
+pub mod saga;
 mod search;
 pub mod soldout;
 mod telemetry;

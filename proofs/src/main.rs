@@ -72,6 +72,8 @@ enum Promise {
 enum Bench {
     /// `POST /orders` at a fixed arrival rate.
     Orders(bench::Args),
+    /// The whole saga, placed to confirmed, at a fixed arrival rate.
+    Saga(bench::saga::Args),
     /// Reservations of one sku through gRPC, beside what a row lock and an
     /// atomic update reach on the same server.
     HotSku(bench::hot_sku::Args),
@@ -109,6 +111,7 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
         Command::Prove(Promise::Idempotency(args)) => idempotency::run(&shop, &args).await,
         Command::Simulate(args) => simulate::run(&shop, &args).await,
         Command::Bench(Bench::Orders(args)) => bench::run(&shop, &args).await,
+        Command::Bench(Bench::Saga(args)) => bench::saga::run(&shop, &args).await,
         Command::Bench(Bench::HotSku(args)) => bench::hot_sku::run(&shop, &args).await,
         Command::Bench(Bench::Soldout(args)) => bench::soldout::run(&shop, &args).await,
         Command::Bench(Bench::Outbox(args)) => bench::outbox::run(&shop, &args).await,

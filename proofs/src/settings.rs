@@ -94,6 +94,8 @@ impl ShopArgs {
             simulator: at(5),
             internal: at(10),
             home,
+            database: None,
+            database_port: port.saturating_add(352),
             ..self.clone()
         }
     }

@@ -6,6 +6,7 @@
 //! at their best number of connections: a row lock, and an atomic update.
 
 mod database;
+pub(super) use database::connect;
 mod rivals;
 mod write;
 

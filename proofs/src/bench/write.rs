@@ -101,6 +101,12 @@ pub fn append_section(
     file.write_all(section.as_bytes()).with_context(|| path.display().to_string())
 }
 
+/// Appends a further table to the section.
+pub fn append_table(path: &Path, table: &Table) -> anyhow::Result<()> {
+    let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
+    write!(file, "\n{}", table.markdown()).with_context(|| path.display().to_string())
+}
+
 fn section(machine: &machine::Machine, args: &Args, rate: u32, runs: &[Measured]) -> String {
     let paid = if args.pay { ", paid" } else { "" };
     let mut text = format!(

@@ -100,6 +100,12 @@ impl From<anyhow::Error> for HandleError {
 #[async_trait]
 pub trait Handler: Send + Sync {
     async fn handle(&self, tx: &mut PgConnection, event: &Received) -> Result<Done, HandleError>;
+
+    /// Whether the event would change nothing, as far as this process knows
+    /// without asking anybody. See [`Handle::is_known`].
+    fn is_known(&self, _event: &Received) -> bool {
+        false
+    }
 }
 
 /// Handles a typed event; the payload is parsed before, and what cannot be
@@ -108,6 +114,13 @@ pub trait Handler: Send + Sync {
 pub trait Handle<E: Event>: Send + Sync {
     async fn handle(&self, tx: &mut PgConnection, event: &Envelope<E>)
     -> Result<Done, HandleError>;
+
+    /// True only when handling would change nothing now and for ever, such as
+    /// the echo of a command whose answer is stored already. Then the event is
+    /// passed over without a transaction and without an inbox row.
+    fn is_known(&self, _event: &Envelope<E>) -> bool {
+        false
+    }
 }
 
 struct Typed<E, H> {
@@ -120,6 +133,10 @@ impl<E: Event + 'static, H: Handle<E>> Handler for Typed<E, H> {
     async fn handle(&self, tx: &mut PgConnection, event: &Received) -> Result<Done, HandleError> {
         let typed = decode::<E>(event)?;
         self.handler.handle(tx, &typed).await
+    }
+
+    fn is_known(&self, event: &Received) -> bool {
+        decode::<E>(event).is_ok_and(|typed| self.handler.is_known(&typed))
     }
 }
 

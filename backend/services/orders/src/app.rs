@@ -10,6 +10,7 @@ use crate::Clients;
 use crate::config::OrdersConfig;
 use crate::domain::pricing::{Shipping, Tax};
 use crate::domain::saga::Rules;
+use crate::echoes::Echoes;
 use crate::faults::Faults;
 use crate::outbound::Outbound;
 use crate::sagas::worker::WorkerHandle;
@@ -24,6 +25,8 @@ pub struct App {
     pub out: Outbound,
     pub signals: Signals,
     pub faults: Faults,
+    /// What events will only repeat.
+    pub echoes: Echoes,
     /// Who may cancel.
     pub cancel_policy: Policy,
     pub worker: WorkerHandle,
@@ -47,6 +50,7 @@ impl App {
             shipping: config.shipping()?,
             out: Outbound::new(clients, &ctx.clock, &config),
             signals: Signals::default(),
+            echoes: Echoes::default(),
             faults: Faults::ending_the_process(config.die_at_pass),
             cancel_policy: cancel_policy()?,
             worker,

@@ -20,6 +20,7 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::domain::saga::Input;
+use crate::echoes::Echo;
 use crate::sagas::apply::{store_decision, told};
 use crate::store;
 
@@ -80,6 +81,11 @@ impl Ears {
             }
             app.worker.wake(order_id);
         }))
+    }
+
+    /// Whether this process stored what the event repeats.
+    fn knows(&self, order_id: OrderId, echo: Echo) -> bool {
+        self.app.echoes.knows(order_id, echo)
     }
 
     /// Makes the saga look now instead of later.

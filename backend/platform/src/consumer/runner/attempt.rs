@@ -79,6 +79,10 @@ pub async fn run_from(
     {
         return Ok(Outcome::Ignored);
     }
+    let live = receipt.is_none() && matches!(origin, Origin::Live { .. });
+    if live && handler.is_some_and(|handler| handler.is_known(event)) {
+        return Ok(Outcome::Ignored);
+    }
     let context = TraceContext::of_event(&event.trace_id, &event.correlation_id, event.event_id);
     let began = Instant::now();
     let work = async {

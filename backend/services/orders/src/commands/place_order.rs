@@ -26,6 +26,7 @@ use self::prices::Priced;
 use crate::app::App;
 use crate::domain::pricing::{Destination, NoQuote, Quote, quote};
 use crate::domain::saga::{Saga, Shelf};
+use crate::echoes::Echo;
 use crate::outbound::CallError;
 use crate::sagas::steps::{self, Reserved, TOKEN};
 use crate::store;
@@ -210,6 +211,9 @@ async fn hold_and_store(
     app.faults.pass("before the order is committed")?;
     let answer = work.finish(answer, now).await?;
     app.faults.pass("after the order is committed")?;
+    if matches!(shelf, Shelf::Held(_)) {
+        app.echoes.note(order_id, Echo::Held);
+    }
     if saga.next_run_at.is_some_and(|at| at <= now) {
         app.worker.wake(order_id);
     }

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 
 use super::Ears;
 use crate::domain::saga::{Input, State};
+use crate::echoes::Echo;
 use crate::store;
 
 #[async_trait]
@@ -46,6 +47,10 @@ impl Handle<PaymentCaptured> for Ears {
                 self.tell(tx, order_id, late).await
             }
         }
+    }
+
+    fn is_known(&self, event: &Envelope<PaymentCaptured>) -> bool {
+        self.knows(event.payload.order_id, Echo::Captured(event.payload.payment_id))
     }
 }
 

@@ -11,9 +11,10 @@ use sqlx::PgConnection;
 
 use super::Ears;
 use crate::domain::saga::Input;
+use crate::echoes::Echo;
 
 macro_rules! tells {
-    ($($event:ty => |$payload:ident| $input:expr),+ $(,)?) => {$(
+    ($($event:ty => $echo:expr, |$payload:ident| $input:expr),+ $(,)?) => {$(
         #[async_trait]
         impl Handle<$event> for Ears {
             async fn handle(
@@ -24,17 +25,22 @@ macro_rules! tells {
                 let $payload = &event.payload;
                 self.tell(tx, $payload.order_id, $input).await
             }
+
+            fn is_known(&self, event: &Envelope<$event>) -> bool {
+                let echo: Option<Echo> = $echo;
+                echo.is_some_and(|echo| self.knows(event.payload.order_id, echo))
+            }
         }
     )+};
 }
 
 tells! {
-    ReservationHeld => |held| Input::Held { expires_at: held.expires_at },
-    ReservationInsufficient => |short| match short.backordered {
+    ReservationHeld => Some(Echo::Held), |held| Input::Held { expires_at: held.expires_at },
+    ReservationInsufficient => None, |short| match short.backordered {
         true => Input::Waiting,
         false => Input::Short,
     },
-    ReservationExpired => |expired| Input::HoldLost { released: true },
-    ReservationConfirmed => |confirmed| Input::Confirmed,
-    ReservationReleased => |released| Input::Released,
+    ReservationExpired => None, |expired| Input::HoldLost { released: true },
+    ReservationConfirmed => Some(Echo::Confirmed), |confirmed| Input::Confirmed,
+    ReservationReleased => Some(Echo::Released), |released| Input::Released,
 }

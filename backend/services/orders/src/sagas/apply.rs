@@ -7,14 +7,17 @@ use contracts::events::orders::{
 use platform::ApiError;
 use platform::error::Kind;
 use platform::idempotency::{self, Answer, IdempotencyKey};
-use shared_types::orders::PayAnswer;
+use shared_types::orders::{OrderStatus, PayAnswer};
 use shared_types::payments::{Refund, RefundStatus};
 use shared_types::{AttemptId, OrderId, Timestamp};
 use sqlx::PgConnection;
 
 use crate::app::App;
-use crate::domain::saga::{AttemptEnd, Decision, Effect, Fact, Input, RefundState, SAGA, Saga};
+use crate::domain::saga::{
+    AttemptEnd, Decision, Effect, Fact, Input, RefundState, SAGA, Saga, State,
+};
 use crate::domain::status::may_become;
+use crate::echoes::Echo;
 use crate::store;
 use crate::store::refunds::NewRefund;
 use crate::store::sagas::{Lease, Loaded, RunningRefund, Save};
@@ -51,11 +54,26 @@ pub async fn apply(app: &App, loaded: &Loaded, input: Input) -> Result<Applied, 
 /// After the commit: wakes who waits and counts.
 pub fn told(app: &App, loaded: &Loaded, saga: &Saga) {
     app.signals.ring(loaded.order_id);
+    remember(app, loaded, saga);
     if saga.status != loaded.saga.status {
         metrics::counter!("orders_status_total", "status" => saga.status.as_str()).increment(1);
     }
     if let (Some(reason), None) = (&saga.stuck, &loaded.saga.stuck) {
         tracing::error!(order_id = %loaded.order_id, reason, "a saga needs a person");
+    }
+}
+
+/// Notes what events will only repeat.
+fn remember(app: &App, loaded: &Loaded, saga: &Saga) {
+    let (before, order_id) = (&loaded.saga, loaded.order_id);
+    if let Some(payment) = saga.payment.filter(|_| before.payment.is_none()) {
+        app.echoes.note(order_id, Echo::Captured(payment));
+    }
+    if saga.status == OrderStatus::Confirmed && before.status != saga.status {
+        app.echoes.note(order_id, Echo::Confirmed);
+    }
+    if before.state == State::Releasing && saga.state != before.state {
+        app.echoes.note(order_id, Echo::Released);
     }
 }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::apply::{Applied, apply};
 use super::{steps, trace_of};
 use crate::app::App;
-use crate::domain::saga::{Saga, next_step};
+use crate::domain::saga::{Saga, State, next_step};
 use crate::store;
 use crate::store::sagas::{Lease, Loaded};
 
@@ -164,9 +164,15 @@ async fn due(app: &App, limit: usize) -> Vec<OrderId> {
 
 /// Takes steps until the saga rests.
 pub async fn run_order(app: &App, order_id: OrderId) -> Result<(), ApiError> {
+    let mut known = None;
     for _ in 0..MAX_STEPS {
-        if app.ctx.lifecycle.is_draining() || !step_order(app, order_id).await? {
+        if app.ctx.lifecycle.is_draining() {
             break;
+        }
+        match step(app, order_id, known.take()).await? {
+            Next::Rest => break,
+            Next::Again => {}
+            Next::On(loaded) => known = Some(*loaded),
         }
     }
     Ok(())
@@ -174,7 +180,41 @@ pub async fn run_order(app: &App, order_id: OrderId) -> Result<(), ApiError> {
 
 /// Takes one step; false when there is none to take.
 pub async fn step_order(app: &App, order_id: OrderId) -> Result<bool, ApiError> {
-    let Some((loaded, step)) = taken_up(app, order_id).await? else { return Ok(false) };
+    Ok(!matches!(step(app, order_id, None).await?, Next::Rest))
+}
+
+/// What follows a step.
+enum Next {
+    Rest,
+    /// Load it and look.
+    Again,
+    /// As it was stored, so that it need not be loaded.
+    On(Box<Loaded>),
+}
+
+/// What the next step would load, on the straight way only: elsewhere a
+/// decision changes rows that are loaded with the saga. Should somebody else
+/// have changed it meanwhile, its version tells.
+fn carried_on(app: &App, before: Loaded, saga: Saga, now: Timestamp) -> Next {
+    let straight = matches!(before.saga.state, State::Authorizing | State::Deciding)
+        && saga.state == State::Confirming
+        && before.refund.is_none();
+    if !straight {
+        return Next::Again;
+    }
+    let (version, lease) = (before.version + 1, Some(app.worker.mine(now)));
+    Next::On(Box::new(Loaded { saga, version, lease, attempt: None, ..before }))
+}
+
+/// Takes one step, on the saga as `known` or as it is loaded.
+async fn step(app: &App, order_id: OrderId, known: Option<Loaded>) -> Result<Next, ApiError> {
+    let now = app.ctx.clock.now();
+    let known = known.and_then(|loaded| next_step(&loaded.saga, now).map(|step| (loaded, step)));
+    let taken = match known {
+        Some(known) => Some(known),
+        None => taken_up(app, order_id).await?,
+    };
+    let Some((loaded, step)) = taken else { return Ok(Next::Rest) };
     let started = std::time::Instant::now();
     let work = async {
         app.faults.pass("before the calls of a step")?;
@@ -191,10 +231,11 @@ pub async fn step_order(app: &App, order_id: OrderId) -> Result<bool, ApiError> 
     let applied = applied?;
     metrics::histogram!("saga_step_seconds", "step" => format!("{step:?}"))
         .record(started.elapsed().as_secs_f64());
+    let now = app.ctx.clock.now();
     Ok(match applied {
-        Applied::Moved(saga) => is_due(&saga, app.ctx.clock.now()),
-        Applied::Stale => true,
-        Applied::Nothing => false,
+        Applied::Moved(saga) if is_due(&saga, now) => carried_on(app, loaded, *saga, now),
+        Applied::Stale => Next::Again,
+        Applied::Moved(_) | Applied::Nothing => Next::Rest,
     })
 }
 

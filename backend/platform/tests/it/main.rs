@@ -8,6 +8,7 @@ mod engines;
 mod health;
 mod idempotency;
 mod kafka;
+mod projection;
 mod redrive;
 mod relay;
 mod runner;

@@ -66,6 +66,16 @@ impl Shop {
 
     /// Starts a shop with its state in `home`.
     pub async fn start(home: &Path, port: u16) -> anyhow::Result<Shop> {
+        Shop::start_with(home, port, &[], &[]).await
+    }
+
+    /// The same with further flags of `up` and settings in the environment.
+    pub async fn start_with(
+        home: &Path,
+        port: u16,
+        flags: &[&str],
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Shop> {
         let program = program()?;
         let log = std::fs::File::create(home.join("e2e.log")).context("the shop's log")?;
         let mut keeper = Command::new("sh");
@@ -73,6 +83,8 @@ impl Shop {
             .args(["-c", KEEPER])
             .arg(&program)
             .args(["up", "--port", &port.to_string()])
+            .args(flags)
+            .envs(settings.iter().copied())
             .env("BV_HOME", home)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
@@ -114,6 +126,17 @@ impl Shop {
         Ok(())
     }
 
+    /// Ids of the processes that serve `target` on their own (`up --split`).
+    pub fn serving(&self, target: &str) -> Vec<i32> {
+        let below = descendants(self.keeper.id().unwrap_or(0));
+        let serves = |pid: &i32| {
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<&str> = line.split('\0').collect();
+            words.windows(2).any(|pair| pair == ["serve", target])
+        };
+        below.into_iter().filter(serves).collect()
+    }
+
     pub fn home(&self) -> &Path {
         &self.home
     }
@@ -134,9 +157,13 @@ fn descendants(root: u32) -> Vec<i32> {
     let mut found = vec![i32::try_from(root).unwrap_or(0)];
     let mut index = 0;
     while index < found.len() {
-        let path = format!("/proc/{0}/task/{0}/children", found[index]);
-        let children = std::fs::read_to_string(path).unwrap_or_default();
-        found.extend(children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        // Any thread may have started a child.
+        let threads = std::fs::read_dir(format!("/proc/{}/task", found[index]));
+        for thread in threads.into_iter().flatten().flatten() {
+            let children = std::fs::read_to_string(thread.path().join("children"));
+            let children = children.unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+        }
         index += 1;
     }
     found.split_off(1)

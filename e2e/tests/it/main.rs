@@ -6,8 +6,10 @@ mod documents;
 mod grpc;
 mod live;
 mod merchants;
+mod metrics;
 mod power_cut;
 mod soap;
+mod split;
 
 use serde_json::{Value, json};
 

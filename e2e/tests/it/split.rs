@@ -1,0 +1,116 @@
+//! Every service in a process of its own, orders and inventory twice.
+
+mod collector;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use e2e::api::{Answer, Api};
+use e2e::shop::{Shop, free_ports};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use self::collector::{Collector, Seen};
+use crate::{card, fresh_key, new_sku, order_of};
+
+const ORDERS: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_split_shop_shows_one_trace_and_survives_the_death_of_an_instance() -> anyhow::Result<()>
+{
+    let home = tempfile::Builder::new().prefix("bv-e2e-split-").tempdir()?.keep();
+    let collector = Collector::start().await?;
+    let settings = [("BV_TELEMETRY__OTLP_ENDPOINT", collector.endpoint.as_str())];
+    let shop = Shop::start_with(&home, free_ports()?, &["--split"], &settings).await?;
+    let nobody = Api::new(shop.port);
+    let merchant = nobody.demo("merchant").await?;
+    one_trace_shows_the_way_of_an_order(&nobody, &merchant, &collector).await?;
+    an_instance_may_die(&shop, &nobody, &merchant).await
+}
+
+async fn one_trace_shows_the_way_of_an_order(
+    nobody: &Api,
+    merchant: &Api,
+    collector: &Collector,
+) -> anyhow::Result<()> {
+    let sku = new_sku(merchant, 5).await?;
+    let answer = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?;
+    let answer = answer.expect(201);
+    let trace = answer.header("traceparent").split('-').nth(1).unwrap_or_default().to_owned();
+    let wanted = [
+        ("gateway", "POST orders"),
+        ("orders", "POST /api/v1/orders"),
+        ("orders", "ReserveStock"),
+        ("inventory", "bellavista.inventory.v1.Inventory/ReserveStock"),
+        ("inventory", "publish ecommerce.inventory.reservation.held.v1"),
+        ("orders", "publish ecommerce.order.order.created.v1"),
+        ("notifications", "process ecommerce.order.order.created.v1"),
+    ];
+    let spans = collector.trace(&trace, &wanted).await;
+    let find = |(service, name): (&str, &str)| -> &Seen {
+        let found = spans.iter().find(|span| span.service == service && span.name == name);
+        found.unwrap_or_else(|| panic!("no span {name:?} of {service} in {spans:#?}"))
+    };
+    // Each is part of the one before it, across HTTP, gRPC and the event log.
+    for pair in [[0, 1], [1, 2], [2, 3], [3, 4], [1, 5], [5, 6]] {
+        let [parent, child] = pair.map(|place| find(wanted[place]));
+        assert_eq!(child.parent, parent.id, "{} below {}", child.name, parent.name);
+    }
+    Ok(())
+}
+
+async fn an_instance_may_die(shop: &Shop, nobody: &Api, merchant: &Api) -> anyhow::Result<()> {
+    let sku = new_sku(merchant, 200).await?;
+    let mut placed = Vec::new();
+    for number in 0..ORDERS {
+        for (at, target) in [(ORDERS / 3, "orders"), (ORDERS * 2 / 3, "inventory")] {
+            if number == at {
+                kill_one_of(shop, target);
+            }
+        }
+        let mut order = order_of(&sku, 1);
+        order["paymentMethod"] = card("tok_ok")["paymentMethod"].clone();
+        placed.push(insist(nobody, &fresh_key(), &order).await?);
+    }
+    for order in &placed {
+        let id = order["orderId"].as_str().unwrap_or_default();
+        let buyer = nobody.order_token(order["orderToken"].as_str().unwrap_or_default());
+        let path = format!("/api/v1/orders/{id}/status");
+        buyer.eventually(&path, |order| order["status"] == "CONFIRMED").await?;
+    }
+    let ids: BTreeSet<_> = placed.iter().map(|order| order["orderId"].to_string()).collect();
+    assert_eq!(ids.len(), ORDERS);
+    let path = format!("/api/v1/inventory/{sku}/stock");
+    let stock = merchant.eventually(&path, |stock| stock["allocated"] == json!(ORDERS)).await?;
+    assert_eq!((&stock["held"], &stock["onHand"]), (&json!(0), &json!(200)), "{stock}");
+    for target in ["orders", "inventory"] {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while shop.serving(target).len() < 2 {
+            assert!(Instant::now() < deadline, "{target} was not started again");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+fn kill_one_of(shop: &Shop, target: &str) {
+    let serving = shop.serving(target);
+    assert_eq!(serving.len(), 2, "two instances of {target}");
+    kill(Pid::from_raw(serving[0]), Signal::SIGKILL).unwrap();
+}
+
+/// Sends until the order is taken, as a patient client would: same key.
+async fn insist(nobody: &Api, key: &str, order: &Value) -> anyhow::Result<Value> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer: Answer = nobody.post_once("/api/v1/orders", key, order).await?;
+        match answer.status.as_u16() {
+            201 | 202 => return Ok(answer.json()),
+            409 | 503 if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            other => anyhow::bail!("{other}: {}", answer.body),
+        }
+    }
+}

@@ -156,22 +156,11 @@ async fn hold_and_store(
     app.faults.pass("before the stock is held")?;
     let (order_id, reserved) = hold(app, key, &lines).await;
     app.faults.pass("after the stock is held")?;
-    let shelf = match reserved {
-        Ok(Reserved::Held(expires_at)) => Shelf::Held(expires_at),
-        Ok(Reserved::Waiting) => Shelf::Waiting,
-        Ok(Reserved::Short(short)) => {
+    let shelf = match shelf_of(app, order_id, reserved, &lines).await {
+        Ok(shelf) => shelf,
+        Err(refusal) => {
             work.abandon().await?;
-            return Err(stock_short(&short));
-        }
-        Err(CallError::Away(reason)) => {
-            tracing::warn!(%order_id, reason, "inventory is away: the order waits for its stock");
-            Shelf::Unknown
-        }
-        // The catalogue sells what inventory never heard of: there is none.
-        Err(CallError::Refused(status)) => {
-            tracing::warn!(%order_id, %status, "inventory would not reserve");
-            work.abandon().await?;
-            return Err(stock_short(&steps::missing(app, &lines).await));
+            return Err(refusal);
         }
     };
     let now = app.ctx.clock.now();
@@ -218,6 +207,29 @@ async fn hold_and_store(
         app.worker.wake(order_id);
     }
     Ok(answer)
+}
+
+/// How the stock stands, or why there will be no order.
+async fn shelf_of(
+    app: &App,
+    order_id: OrderId,
+    reserved: Result<Reserved, CallError>,
+    lines: &[Line],
+) -> Result<Shelf, ApiError> {
+    match reserved {
+        Ok(Reserved::Held(expires_at)) => Ok(Shelf::Held(expires_at)),
+        Ok(Reserved::Waiting) => Ok(Shelf::Waiting),
+        Ok(Reserved::Short(short)) => Err(stock_short(&short)),
+        Err(CallError::Away(reason)) => {
+            tracing::warn!(%order_id, reason, "inventory is away: the order waits for its stock");
+            Ok(Shelf::Unknown)
+        }
+        // The catalogue sells what inventory never heard of: there is none.
+        Err(CallError::Refused(status)) => {
+            tracing::warn!(%order_id, %status, "inventory would not reserve");
+            Err(stock_short(&steps::missing(app, lines).await))
+        }
+    }
 }
 
 /// Holds the lines under the id that the order will have.

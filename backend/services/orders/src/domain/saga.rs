@@ -241,14 +241,23 @@ impl Saga {
                 (self.go(Settling, Some(now)), Vec::new())
             }
             (Releasing, Input::Released) => (self.rest(now), Vec::new()),
-            (Settling, Input::Captured { payment }) => self.settled_with(payment, now),
-            (Settling, Input::Declined { .. } | Input::NotSent) => self.settled(now),
-            (Settling, Input::OutcomeUnknown) => self.again("the payment is undecided", rules, now),
+            (Settling, input) => return self.decide_settling(input, rules, now),
             (State::Done, Input::Nothing) => {
                 let saga = Saga { next_run_at: None, retries: 0, ..self.clone() };
                 (saga, Vec::new())
             }
             (_, input) => return self.decide_anywhere(input, rules, now),
+        };
+        Some(Decision { saga, effects })
+    }
+
+    /// What the outcome of a payment means once its order has ended.
+    fn decide_settling(&self, input: Input, rules: &Rules, now: Timestamp) -> Option<Decision> {
+        let (saga, effects) = match input {
+            Input::Captured { payment } => self.settled_with(payment, now),
+            Input::Declined { .. } | Input::NotSent => self.settled(now),
+            Input::OutcomeUnknown => self.again("the payment is undecided", rules, now),
+            input => return self.decide_anywhere(input, rules, now),
         };
         Some(Decision { saga, effects })
     }

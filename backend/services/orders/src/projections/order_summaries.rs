@@ -221,3 +221,60 @@ async fn go_on(
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use platform::outbox::{Envelope, SCHEMA_VERSION};
+    use serde_json::json;
+
+    use super::*;
+
+    const ORDER_ID: &str = "0199aaaa-0000-7000-8000-00000000000b";
+
+    fn event(kind: &str, version: i64, payload: serde_json::Value) -> Received {
+        Envelope {
+            event_id: Uuid::from_u128(version as u128),
+            event_type: format!("ecommerce.order.order.{kind}.v1"),
+            occurred_at: "2026-11-20T10:00:00Z".parse().unwrap(),
+            producer: "orders".to_owned(),
+            trace_id: String::new(),
+            correlation_id: String::new(),
+            causation_id: None,
+            schema_version: SCHEMA_VERSION.to_owned(),
+            partition_key: ORDER_ID.to_owned(),
+            aggregate_id: ORDER_ID.to_owned(),
+            aggregate_version: version,
+            tenant: "default".to_owned(),
+            payload: serde_json::value::to_raw_value(&payload).unwrap(),
+        }
+    }
+
+    fn paid() -> Received {
+        let payment = "0199aaaa-0000-7000-8000-00000000000a";
+        let payload = json!({ "orderId": ORDER_ID, "paymentId": payment, "amount": 29.90, "currency": "USD" });
+        event("paid", 2, payload)
+    }
+
+    fn canceled() -> Received {
+        let payload = json!({ "orderId": ORDER_ID, "by": "user:1", "reason": "support_request",
+            "items": [], "totalAmount": 29.90, "currency": "USD", "refundedAmount": 29.90 });
+        event("canceled", 3, payload)
+    }
+
+    #[test]
+    fn the_last_version_of_a_batch_counts_and_what_came_before_it_is_kept() {
+        let changes = |events: &[Received]| Folded::of(events).changes;
+        let folded = changes(&[paid(), canceled()]);
+        let change = folded.values().next().unwrap();
+        assert_eq!((change.status, change.version), (Some(OrderStatus::Canceled), 3));
+        assert_eq!(change.reason.as_deref(), Some("support_request"));
+        assert!(change.paid.is_some() && change.refunded.is_some());
+        assert_eq!(changes(&[paid(), canceled(), paid()]), folded, "read twice");
+    }
+
+    #[test]
+    fn what_cannot_be_read_changes_nothing() {
+        let odd = [event("paid", 2, json!({ "amount": "much" })), event("shipped?", 3, json!({}))];
+        assert_eq!(Folded::of(&odd), Folded::default());
+    }
+}

@@ -12,6 +12,8 @@ fn allowed(folder: &str) -> Option<&'static [&'static str]> {
         "backend/platform" => Some(&["shared-types"]),
         "backend/contracts" => Some(&["platform", "shared-types"]),
         "web-ui" | "proofs" | "e2e" => Some(&["shared-types", "platform"]),
+        // It runs the pure cores of these, and nothing else of them.
+        "simulation" => Some(&["inventory", "orders", "payments", "shared-types"]),
         _ if folder.starts_with("backend/services/") => Some(&OWN),
         _ => Some(&["shared-types"]),
     }

@@ -15,7 +15,7 @@
 mod capture;
 mod client;
 mod config;
-mod domain;
+pub mod domain;
 mod house;
 mod provider;
 mod queries;

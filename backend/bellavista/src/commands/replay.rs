@@ -23,7 +23,10 @@ pub struct Args {
 
 /// Every read model with the service that owns it.
 fn models() -> Vec<(&'static str, Arc<dyn ReadModel>)> {
-    orders::read_models().into_iter().map(|model| ("orders", model)).collect()
+    let of = |service, models: Vec<Arc<dyn ReadModel>>| {
+        models.into_iter().map(move |model| (service, model))
+    };
+    of("orders", orders::read_models()).chain(of("inventory", inventory::read_models())).collect()
 }
 
 pub async fn run(args: Args, config: &Config) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use platform::config::{Broker, DatabaseMode};
 use platform::consumer::runner::{Runner, dead_letter_topic, redrive_topic};
 use platform::engines::broker::topics::Topic;
+use platform::outbox::NewEvent;
 use platform::outbox::relay::Relay;
 use platform::testing::outbox;
 use sqlx::{ConnectOptions, PgPool};
@@ -63,37 +64,66 @@ async fn write(
     committed
 }
 
+/// A service with its own database, and a broker that keeps its log.
+struct House {
+    ctx: platform::Context,
+    pool: PgPool,
+    settings: Broker,
+    broker: Option<platform::engines::broker::Broker>,
+    postgres: platform::engines::postgres::Postgres,
+    // Their folders and databases go last.
+    _home: TestHome,
+    _bench: platform::testing::Bench,
+}
+
+impl House {
+    async fn open() -> Self {
+        let (bench, home) = (bench().await, TestHome::new());
+        let postgres = start(&home.home, free_port()).await;
+        postgres.ensure_services(&["orders"]).await.unwrap();
+        let port = free_port();
+        let names = [TOPIC.to_owned(), dead_letter_topic(TOPIC), redrive_topic("books")];
+        let broker = match crate::kafka::external() {
+            Some(bootstrap) => {
+                fresh_topics(&bootstrap, &names.each_ref().map(String::as_str));
+                None
+            }
+            None => {
+                let broker = start_broker(&home.home, &postgres, port).await;
+                let topics = names.iter().map(|name| Topic { name, partitions: 2, config: &[] });
+                broker.ensure_topics(&topics.collect::<Vec<_>>()).await.unwrap();
+                Some(broker)
+            }
+        };
+        let options = postgres.endpoint().service_options("orders").unwrap();
+        let mut connection = options.connect().await.unwrap();
+        platform::db::migrate(&mut connection, &MIGRATIONS).await.unwrap();
+        let pool = platform::db::pool(options, 24, Duration::from_secs(10), "books");
+        let ctx = platform::Context { pool: pool.clone(), ..bench.ctx.clone() };
+        let settings = Broker {
+            mode: if broker.is_some() { DatabaseMode::Embedded } else { DatabaseMode::External },
+            bootstrap: crate::kafka::external().unwrap_or_default(),
+            port,
+            properties: Default::default(),
+            engine_cache: None,
+        };
+        House { ctx, pool, settings, broker, postgres, _home: home, _bench: bench }
+    }
+
+    async fn close(self) {
+        self.ctx.lifecycle.stop(Duration::from_secs(15)).await.unwrap();
+        self.pool.close().await;
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
+        self.postgres.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_over_a_real_broker_arrives_once_and_in_order() {
-    let (bench, home) = (bench().await, TestHome::new());
-    let postgres = start(&home.home, free_port()).await;
-    postgres.ensure_services(&["orders"]).await.unwrap();
-    let port = free_port();
-    let names = [TOPIC.to_owned(), dead_letter_topic(TOPIC), redrive_topic("books")];
-    let broker = match crate::kafka::external() {
-        Some(bootstrap) => {
-            fresh_topics(&bootstrap, &names.each_ref().map(String::as_str));
-            None
-        }
-        None => {
-            let broker = start_broker(&home.home, &postgres, port).await;
-            let topics = names.iter().map(|name| Topic { name, partitions: 2, config: &[] });
-            broker.ensure_topics(&topics.collect::<Vec<_>>()).await.unwrap();
-            Some(broker)
-        }
-    };
-    let options = postgres.endpoint().service_options("orders").unwrap();
-    let mut connection = options.connect().await.unwrap();
-    platform::db::migrate(&mut connection, &MIGRATIONS).await.unwrap();
-    let pool = platform::db::pool(options, 24, Duration::from_secs(10), "books");
-    let ctx = platform::Context { pool: pool.clone(), ..bench.ctx.clone() };
-    let settings = Broker {
-        mode: if broker.is_some() { DatabaseMode::Embedded } else { DatabaseMode::External },
-        bootstrap: crate::kafka::external().unwrap_or_default(),
-        port,
-        properties: Default::default(),
-        engine_cache: None,
-    };
+    let house = House::open().await;
+    let (ctx, pool, settings) = (house.ctx.clone(), house.pool.clone(), house.settings.clone());
     let relay = Relay::new(ctx.clone(), &settings).unwrap();
     ctx.lifecycle.spawn("relay", relay.run());
     let seen: Seen = Arc::default();
@@ -131,12 +161,36 @@ async fn a_burst_over_a_real_broker_arrives_once_and_in_order() {
     );
 
     assert!(in_order(&pool).await);
-    ctx.lifecycle.stop(Duration::from_secs(15)).await.unwrap();
-    pool.close().await;
-    if let Some(broker) = broker {
-        broker.stop().await;
+    house.close().await;
+}
+
+/// More than a quick fetch of the embedded broker can cope with.
+const BACKLOG: i64 = 6_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_comes_late_to_a_long_backlog_catches_up() {
+    let house = House::open().await;
+    let (ctx, pool) = (house.ctx.clone(), house.pool.clone());
+    for first in (1..=BACKLOG).step_by(500) {
+        let mut tx = pool.begin().await.unwrap();
+        let notes = (first..first + 500).map(|n| note(&format!("book-{}", n % 10), n / 10 + 1));
+        let events = notes.map(|n| NewEvent::of(&ctx.ids, &n).unwrap()).collect();
+        ctx.outbox.append_all(&mut tx, events).await.unwrap();
+        tx.commit().await.unwrap();
     }
-    postgres.stop().await;
+    let relay = Relay::new(ctx.clone(), &house.settings).unwrap();
+    ctx.lifecycle.spawn("relay", relay.run());
+    let began = Instant::now();
+    while !outbox(&pool).await.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(120), "the outbox does not empty");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let began = Instant::now();
+    let runner = Runner::new(ctx.clone(), scribe("books", |_| Ok(())), &house.settings).unwrap();
+    ctx.lifecycle.spawn("runner", runner.run());
+    handled(&pool, BACKLOG).await;
+    eprintln!("backlog: {:.0}/s", BACKLOG as f64 / began.elapsed().as_secs_f64());
+    house.close().await;
 }
 
 fn report_latency(committed: &[((String, i64), Instant)], seen: &Seen) {

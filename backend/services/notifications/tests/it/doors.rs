@@ -23,7 +23,10 @@ async fn staff_see_every_order_and_nobody_else_does() {
         panic!("no row of the live list")
     };
     assert_eq!((seq, order_id, order_number.as_str()), (1, order, "BV-100001"));
-    assert_eq!((total_amount.to_string().as_str(), currency.to_string().as_str()), ("25.50", "USD"));
+    assert_eq!(
+        (total_amount.to_string().as_str(), currency.to_string().as_str()),
+        ("25.50", "USD")
+    );
     assert_eq!(staff.change().await, (2, "PENDING".to_owned()));
 
     let shopper = house.bench.token_for_user(house.bench.id(), &[Role::Customer]);

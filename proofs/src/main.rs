@@ -3,7 +3,8 @@
 //! `prove` races buyers and counts from several sides, `simulate` replays real
 //! orders and balances the books, `bench` measures. Everything goes through the
 //! public interfaces: REST, Kafka, and the payment simulator's own ledger. No
-//! code of the services is used, so that no error of theirs is shared.
+//! code of the services is used, so that no error of theirs is shared; only
+//! [`model`] runs their pure cores, which are what it puts to the proof.
 //!
 //! Start with [`client`] and [`events`], then one of [`oversell`], [`simulate`],
 //! [`bench`].
@@ -20,6 +21,7 @@ mod events;
 #[allow(dead_code, clippy::all, clippy::pedantic, unused_qualifications)]
 mod generated;
 mod idempotency;
+mod model;
 mod mortal;
 mod oversell;
 mod report;
@@ -66,6 +68,9 @@ enum Promise {
     /// A consumer that fails on purpose: only poison dies, in order nothing is lost,
     /// and what is sent back takes its place.
     Delivery(delivery::Args),
+    /// Saga, stock and payments in virtual time, where calls are lost, events doubled
+    /// and processes die: every promise holds at every commit. Needs no shop.
+    Model(model::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +113,7 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
     match cli.command {
         Command::Prove(Promise::Oversell(args)) => oversell::run(&shop, &args).await,
         Command::Prove(Promise::Delivery(args)) => delivery::run(&shop, &args).await,
+        Command::Prove(Promise::Model(args)) => model::run(&args),
         Command::Prove(Promise::Idempotency(args)) => idempotency::run(&shop, &args).await,
         Command::Simulate(args) => simulate::run(&shop, &args).await,
         Command::Bench(Bench::Orders(args)) => bench::run(&shop, &args).await,

@@ -295,7 +295,7 @@ fn after(
         (Phase::Pinning, Reply::Pinned { .. }) => question(saga, Phase::AskingOfGone),
         (Phase::Capturing, Reply::Away) => Next::Done(Input::OutcomeUnknown),
         (Phase::AskingOfGone, Reply::Attempt(None)) => {
-            Next::Done(Input::HoldLost { released: true })
+            Next::Done(Input::HoldLost { released: false })
         }
         (Phase::Asking, Reply::Attempt(None)) if saga.state == State::Settling => {
             Next::Done(Input::NotSent)

@@ -203,7 +203,9 @@ impl Saga {
                 let next = if released { State::Done } else { Releasing };
                 self.ended(OrderStatus::Canceled, "hold_expired", SAGA, next, now)
             }
-            (Authorizing, Input::HoldLost { .. }) => {
+            // Only the charge itself knows that no money is on its way: the event
+            // alone must not make the attempt forgotten.
+            (Authorizing, Input::HoldLost { released: false }) => {
                 let (mut saga, mut effects) =
                     self.ended(OrderStatus::Canceled, "hold_expired", SAGA, Releasing, now);
                 saga.attempt = None;

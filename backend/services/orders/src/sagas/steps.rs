@@ -156,7 +156,7 @@ async fn charge(app: &App, loaded: &Loaded) -> Input {
         // An earlier life may have captured already: ask before giving up.
         Ok((false, _)) => match get_attempt(app, attempt_id).await {
             Ok(Some(answer)) => outcome(app, loaded, answer).await,
-            Ok(None) => Input::HoldLost { released: true },
+            Ok(None) => Input::HoldLost { released: false },
             Err(error) => failed("asking for the attempt", &error),
         },
         Err(error) => failed("pinning the hold", &error),

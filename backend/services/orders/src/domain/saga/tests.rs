@@ -49,6 +49,19 @@ fn captured() -> Input {
 }
 
 #[test]
+fn an_expired_hold_does_not_make_a_running_charge_forgotten() {
+    let saga = placed(true);
+    assert_eq!(saga.decide(Input::HoldLost { released: true }, &rules(), now()), None);
+    let paid = tell(&saga, captured()).saga;
+    assert_eq!(paid.decide(Input::HoldLost { released: true }, &rules(), now()), None);
+    let refunding = tell(&paid, Input::StockLost);
+    assert!(refunding.effects.iter().any(|e| matches!(e, Effect::RefundRest { .. })));
+    // The charge found neither the hold nor an attempt that payments knows.
+    let ended = tell(&saga, Input::HoldLost { released: false }).saga;
+    assert_eq!((ended.status, ended.attempt), (OrderStatus::Canceled, None));
+}
+
+#[test]
 fn the_straight_way_is_reserve_pay_confirm() {
     let saga = placed(true);
     assert_eq!(next_step(&saga, now()), Some(Step::Charge));

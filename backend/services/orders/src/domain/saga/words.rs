@@ -105,7 +105,7 @@ pub enum Input {
     Short,
     /// There is too little now; the order waits its turn.
     Waiting,
-    /// The hold is over; `released` when inventory itself said so.
+    /// The hold is over; `released` when an event of inventory said so.
     HoldLost {
         released: bool,
     },

@@ -13,9 +13,8 @@ pub type TaskId = u64;
 
 /// As shipped.
 pub const LEASE: Duration = Duration::from_secs(20);
-/// What a step is believed to take at most, and how long before its lease it
-/// has to end.
-const LONGEST_STEP: Duration = Duration::from_secs(10);
+/// The longest that one step may take, and how long before its lease it ends.
+const LONGEST_STEP: Duration = Duration::from_secs(14);
 const LEASE_MARGIN: Duration = Duration::from_secs(4);
 const POLLS_EVERY: i64 = 250;
 

@@ -39,10 +39,9 @@ impl App {
     pub fn new(ctx: Context, clients: Clients) -> anyhow::Result<Self> {
         let config: OrdersConfig = ctx.config.section("orders")?;
         config.check()?;
-        let longest = config.capture_timeout_ms.max(3 * config.call_timeout_ms);
         let worker = WorkerHandle::new(
             Duration::from_millis(config.lease_ms),
-            Duration::from_millis(longest),
+            Duration::from_millis(config.longest_step_ms()),
         );
         Ok(App {
             rules: config.rules(),

@@ -133,16 +133,20 @@ impl OrdersConfig {
         for (name, value) in positive {
             ensure!(value > 0, "configuration: orders.{name}: must be positive");
         }
-        let longest = self.capture_timeout_ms.max(3 * self.call_timeout_ms);
         ensure!(
-            self.lease_ms >= longest + 5_000,
-            "configuration: orders.lease_ms: must outlast capture_timeout_ms and three calls by 5 s"
+            self.lease_ms >= self.longest_step_ms() + 5_000,
+            "configuration: orders.lease_ms: must outlast capture_timeout_ms and two calls by 5 s"
         );
         ensure!(
             self.answer_within_ms <= 20_000,
             "configuration: orders.answer_within_ms: a request ends after 30 s; at most 20000"
         );
         Ok(())
+    }
+
+    /// What one step may take: a charge pins, captures and unpins.
+    pub fn longest_step_ms(&self) -> u64 {
+        2 * self.call_timeout_ms + self.capture_timeout_ms.max(self.call_timeout_ms)
     }
 
     /// The numbers that the saga's decisions rest on.

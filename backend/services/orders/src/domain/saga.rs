@@ -223,12 +223,7 @@ impl Saga {
             }
             (Deciding, Input::OutcomeUnknown) => self.again("the payment is undecided", rules, now),
             (Authorizing | Deciding, Input::NotSent) => self.not_sent(rules, now),
-            (Confirming, Input::Confirmed) => {
-                let mut saga = self.rest(now);
-                saga.status = OrderStatus::Confirmed;
-                saga.hold_expires_at = None;
-                (saga, vec![history("stock_confirmed", SAGA), Effect::Publish(Fact::Confirmed)])
-            }
+            (Confirming, Input::Confirmed) => self.confirmed(now),
             (Confirming, Input::StockLost) => {
                 self.refunding("stock_lost".to_owned(), SAGA.to_owned(), now)
             }
@@ -382,6 +377,13 @@ impl Saga {
             Effect::Publish(Fact::Paid),
         ];
         (saga, effects)
+    }
+
+    fn confirmed(&self, now: Timestamp) -> (Saga, Vec<Effect>) {
+        let mut saga = self.rest(now);
+        saga.status = OrderStatus::Confirmed;
+        saga.hold_expires_at = None;
+        (saga, vec![history("stock_confirmed", SAGA), Effect::Publish(Fact::Confirmed)])
     }
 
     fn declined(

@@ -141,7 +141,7 @@ async fn send_all(
     scene: &Scene,
     args: &Args,
     run: &str,
-    mut mortal: Option<&mut Mortal>,
+    mortal: Option<&mut Mortal>,
 ) -> anyhow::Result<Tally> {
     let (next, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut tasks = JoinSet::new();
@@ -166,7 +166,7 @@ async fn send_all(
             }
         });
     }
-    if let Some(mortal) = mortal.as_deref_mut() {
+    if let Some(mortal) = mortal {
         for kill in 1..=u64::from(args.kills) {
             let at = args.keys * kill / (u64::from(args.kills) + 1);
             while done.load(Ordering::Relaxed) < at {

@@ -227,19 +227,23 @@ fn extract_ground(source: &Figment) -> Result<Ground, ConfigError> {
     // Extracting each section from the source keeps the file's name in errors.
     for name in GROUND {
         match *name {
-            "http" | "grpc" | "internal" => drop(extract_section::<Listen>(source, name)?),
-            "database" => drop(extract_section::<Database>(source, name)?),
-            "broker" => drop(extract_section::<Broker>(source, name)?),
-            "auth" => drop(extract_section::<Auth>(source, name)?),
-            "log" => drop(extract_section::<Log>(source, name)?),
+            "http" | "grpc" | "internal" => checked::<Listen>(source, name)?,
+            "database" => checked::<Database>(source, name)?,
+            "broker" => checked::<Broker>(source, name)?,
+            "auth" => checked::<Auth>(source, name)?,
+            "log" => checked::<Log>(source, name)?,
             "telemetry" if all.contains_key(*name) => {
-                drop(extract_section::<Telemetry>(source, name)?);
+                checked::<Telemetry>(source, name)?;
             }
-            "lifecycle" => drop(extract_section::<LifecycleTimes>(source, name)?),
+            "lifecycle" => checked::<LifecycleTimes>(source, name)?,
             _ => {}
         }
     }
     Figment::from(figment::providers::Serialized::defaults(ground)).extract().map_err(describe)
+}
+
+fn checked<T: DeserializeOwned>(source: &Figment, name: &str) -> Result<(), ConfigError> {
+    extract_section::<T>(source, name).map(|_| ())
 }
 
 fn extract_section<T: DeserializeOwned>(source: &Figment, name: &str) -> Result<T, ConfigError> {

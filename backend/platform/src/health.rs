@@ -28,6 +28,8 @@ const KEPT: Duration = Duration::from_secs(1);
 /// How often the metrics recorder tidies up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// When it was asked, and what it said.
+type Kept = (Instant, Vec<Checked>);
 type Ask = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
 /// The health of one process. Cheap to clone.
@@ -36,7 +38,7 @@ pub struct Health {
     lifecycle: Lifecycle,
     started: Arc<AtomicBool>,
     checks: Arc<Mutex<BTreeMap<String, Ask>>>,
-    last: Arc<Mutex<Option<(Instant, Vec<Checked>)>>>,
+    last: Arc<Mutex<Option<Kept>>>,
 }
 
 /// What a check said.

@@ -141,6 +141,10 @@ impl Home {
 /// becomes another program, so a lock given back may look held for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a file lock has no timer to wait on, and no runtime runs yet"
+)]
 fn try_for_a_while(file: &File) -> Result<(), TryLockError> {
     let started = Instant::now();
     loop {

@@ -142,7 +142,7 @@ async fn a_new_product_is_told_with_its_prices_in_consecutive_versions() {
         told.iter().map(|row| (row.event_type.as_str(), row.aggregate_version)).collect();
     let price = "ecommerce.product.price.changed.v1";
     assert_eq!(seen, [("ecommerce.product.product.updated.v1", 1), (price, 2), (price, 3)]);
-    assert!(told.iter().all(|row| Value::from(row.aggregate_id.clone()) == made["id"]));
+    assert!(told.iter().all(|row| row.aggregate_id == made["id"]));
     let whole = &told[0].payload;
     assert_eq!((&whole["version"], &whole["status"]), (&json!(1), &json!("ACTIVE")));
     assert_eq!(whole["variants"][0]["openingStock"], 7);

@@ -89,7 +89,15 @@ fn load(cli: &Cli) -> anyhow::Result<platform::config::Config> {
     if let Command::Up(args) = &cli.command {
         return up::load(args, &cli.flags);
     }
-    let config = settings::load(&cli.flags)?;
+    let mut config = settings::load(&cli.flags)?;
+    let asks_open_shop =
+        matches!(cli.command, Command::Audit(_) | Command::Outbox(_) | Command::Replay(_));
+    if asks_open_shop && cli.flags.port.is_none() {
+        // A shop opened on other ports is found by what its state folder notes.
+        if let Some(port) = up::open_port(&config) {
+            config = settings::load(&settings::Flags { port: Some(port), ..cli.flags.clone() })?;
+        }
+    }
     platform::logging::install(&config.ground.log)?;
     Ok(config)
 }

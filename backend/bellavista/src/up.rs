@@ -33,7 +33,7 @@ use crate::{commands, runner};
 
 use console::Console;
 
-pub use addresses::urls;
+pub use addresses::{open_port, urls};
 pub use down::down;
 pub use engines::engines;
 pub use logs::{Args as LogsArgs, logs};

@@ -19,6 +19,15 @@ pub fn urls(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The public port of the shop that is open in the state folder, if one is.
+pub fn open_port(config: &Config) -> Option<u16> {
+    let home = Home::open(&config.ground.home).ok()?;
+    home.lock_holder()?;
+    let noted = std::fs::read_to_string(home.run_file(super::ADDRESSES)).ok()?;
+    let storefront = noted.lines().find_map(|line| line.strip_prefix("storefront "))?;
+    storefront.trim_end_matches('/').rsplit(':').next()?.parse().ok()
+}
+
 /// Names and addresses. The database is named without its password, which lies
 /// in the state folder.
 pub fn list(config: &Config, demo: bool) -> anyhow::Result<Vec<(&'static str, String)>> {

@@ -68,7 +68,12 @@ mod tests {
     fn every_declared_event_is_in_the_table() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/events");
         for entry in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let path = entry.unwrap().path();
+            // This file speaks of the declaring macro without declaring anything.
+            if path.ends_with("registry.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
             for declared in text.split("event!(").skip(1) {
                 let name = declared.split(',').next().unwrap().trim();
                 let known = EVENTS.iter().any(|event| event.rust_name == name);

@@ -26,6 +26,8 @@ async fn accounts(scripts: Scripts) -> anyhow::Result<()> {
     browser.see("main form[action='/sign-out']").await?;
     browser.look("account").await?;
     browser.click("main form[action='/sign-out'] button").await?;
+    // The next page may be asked for only when this one has arrived.
+    browser.see("header a[href^='/sign-in']").await?;
     browser.goto("/register").await?;
     browser.look("register").await?;
     for (field, text) in [

@@ -14,7 +14,7 @@ const COUNTED: i64 = 100_000;
 pub(super) async fn run(ctx: &Context) -> anyhow::Result<()> {
     loop {
         if let Err(error) = report(ctx).await {
-            tracing::debug!(service = ctx.service, %error, "the outbox cannot be counted");
+            tracing::warn!(service = ctx.service, %error, "the outbox cannot be counted");
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -22,8 +22,8 @@ pub(super) async fn run(ctx: &Context) -> anyhow::Result<()> {
 
 async fn report(ctx: &Context) -> Result<(), sqlx::Error> {
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS some) AS pending,
-                (SELECT count(*) FROM (SELECT 1 FROM outbox_dead LIMIT $1) AS some) AS dead,
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS counted) AS pending,
+                (SELECT count(*) FROM (SELECT 1 FROM outbox_dead LIMIT $1) AS counted) AS dead,
                 (SELECT occurred_at FROM outbox ORDER BY id LIMIT 1) AS oldest",
     )
     .bind(COUNTED)

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::repo;
 
+/// The npm package `binaryen`, which holds `wasm-opt`.
+const BINARYEN: &str = "132.0.0";
+
 /// The `wasm-bindgen` version of a lock file: crate and program must agree.
 pub fn locked_version(lock: &Path) -> Result<String> {
     let text =
@@ -75,9 +78,10 @@ fn speaks(program: &Path, version: &str) -> bool {
     })
 }
 
-/// `wasm-opt`, found on this machine.
+/// How to start `wasm-opt`.
 pub struct Optimiser {
     program: PathBuf,
+    script: PathBuf,
 }
 
 impl Optimiser {
@@ -85,6 +89,7 @@ impl Optimiser {
     pub fn shrink(&self, wasm: &Path) -> Result<()> {
         let small = wasm.with_extension("opt");
         let status = Command::new(&self.program)
+            .arg(&self.script)
             .args([
                 "-Oz",
                 "--enable-bulk-memory",
@@ -105,16 +110,40 @@ impl Optimiser {
     }
 }
 
-/// `wasm-opt` of the system; every release since 108, Debian 12's, will do.
+/// `wasm-opt` of the pinned npm package; installs it once.
 pub fn wasm_opt() -> Result<Optimiser> {
-    let program = PathBuf::from("wasm-opt");
-    if Command::new(&program).arg("--version").output().is_err() {
-        bail!(
-            "wasm-opt is missing: install binaryen (Debian: apt-get install binaryen), \
-             or build with --debug, which does not optimise"
-        );
+    let folder = repo::cache()?.join("tools").join(format!("binaryen-{BINARYEN}"));
+    let script = folder.join("node_modules/binaryen/bin/wasm-opt");
+    let node = PathBuf::from("node");
+    if !script.is_file() {
+        if Command::new("npm").arg("--version").output().is_err() {
+            bail!(
+                "npm is missing, and wasm-opt comes from npm: install it (Debian: apt-get install npm), \
+                 or build with --debug, which does not optimise"
+            );
+        }
+        println!("web: installing binaryen {BINARYEN} into {}", folder.display());
+        fs::create_dir_all(&folder)?;
+        let status = Command::new("npm")
+            .args([
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--loglevel=error",
+                "--prefix",
+            ])
+            .arg(&folder)
+            .arg(format!("binaryen@{BINARYEN}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot start npm")?;
+        if !status.success() || !script.is_file() {
+            bail!("npm could not install binaryen {BINARYEN}; its message stands above");
+        }
     }
-    Ok(Optimiser { program })
+    Ok(Optimiser { program: node, script })
 }
 
 #[cfg(test)]

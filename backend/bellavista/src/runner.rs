@@ -10,6 +10,7 @@ use platform::consumer::faults::Faults;
 use platform::engines::home::Home;
 use platform::engines::postgres::Endpoint;
 use platform::lifecycle::Lifecycle;
+use platform::news::News;
 use platform::service::Service;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
@@ -70,12 +71,22 @@ pub async fn run(
         serve_http(&lifecycle, name, address, router).await?;
     }
     let verifier_services = std::mem::take(&mut assembly.services);
-    start_services(&config, &lifecycle, &health, verifier_services).await?;
+    let news = publishes_alone(&config, targets).then(News::default);
+    start_services(&config, &lifecycle, &health, verifier_services, news).await?;
     health.started();
     ready().await?;
     lifecycle.draining().await;
     let outcome = lifecycle.stop(config.ground.lifecycle.drain()).await;
     outcome.map_err(|failure| anyhow::anyhow!(failure))
+}
+
+/// Whether everything that publishes to the event log runs in this process.
+fn publishes_alone(config: &Config, targets: &[&'static Target]) -> bool {
+    config.ground.broker.mode == DatabaseMode::Embedded
+        && targets::TARGETS
+            .iter()
+            .filter(|t| t.in_all && t.needs.contains(&targets::Need::Events))
+            .all(|t| targets.iter().any(|here| here.name == t.name))
 }
 
 /// Without a gateway in the process, the services' own port serves them all.
@@ -109,6 +120,7 @@ async fn start_services(
     lifecycle: &Lifecycle,
     health: &platform::health::Health,
     services: Vec<Service>,
+    news: Option<News>,
 ) -> anyhow::Result<()> {
     let mut grpc = platform::grpc::server::Routes::new(contracts::generated::DESCRIPTORS)?;
     for service in services {
@@ -117,15 +129,21 @@ async fn start_services(
         for mount in service.grpc {
             grpc.mount(ctx.service, mount);
         }
-        let relay = platform::outbox::relay::Relay::new(ctx.clone(), &config.ground.broker)?;
+        let mut relay = platform::outbox::relay::Relay::new(ctx.clone(), &config.ground.broker)?;
+        if let Some(news) = &news {
+            relay = relay.telling(news.clone());
+        }
         lifecycle.spawn(format!("{} relay", ctx.service), relay.run());
         if let Some(consumer) = service.consumer {
             let consumer = with_faults(config, consumer)?;
-            let runner = platform::consumer::runner::Runner::new(
+            let mut runner = platform::consumer::runner::Runner::new(
                 ctx.clone(),
                 consumer,
                 &config.ground.broker,
             )?;
+            if let Some(news) = &news {
+                runner = runner.resting(news.clone());
+            }
             health.consumer(ctx.service, runner.health());
             lifecycle.spawn(format!("{} consumer", ctx.service), runner.run());
         }

@@ -192,6 +192,8 @@ pub struct Consumer {
     raw: BTreeMap<&'static str, Arc<dyn TakeRaw>>,
     faults: Option<faults::Faults>,
     topics: Vec<&'static str>,
+    /// What came together is handled in one transaction.
+    together: bool,
 }
 
 impl Consumer {
@@ -203,7 +205,17 @@ impl Consumer {
             raw: BTreeMap::new(),
             faults: None,
             topics: Vec::new(),
+            together: false,
         }
+    }
+
+    /// Handles events that came together in one transaction, which saves most
+    /// commits under load. Their rows stay locked until the last is done: right
+    /// where no caller waits for those rows. When one of them fails, each gets
+    /// a transaction of its own.
+    pub fn together(mut self) -> Self {
+        self.together = true;
+        self
     }
 
     /// Listens to events of type `E`.

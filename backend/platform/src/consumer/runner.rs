@@ -8,10 +8,12 @@
 
 pub(crate) mod attempt;
 mod backlog;
+mod chunk;
 mod client;
 mod lane;
 mod live;
 mod message;
+mod nap;
 mod parking;
 mod redrive;
 mod retry;
@@ -37,6 +39,7 @@ pub const REDRIVE_OUTCOME: &str = "x-redrive-outcome";
 
 use super::Consumer;
 use crate::config::Broker;
+use crate::news::News;
 use crate::service::Context;
 
 /// Waits before the second, third and fourth attempt.
@@ -76,6 +79,8 @@ pub struct Runner {
     client: ClientConfig,
     /// For times in which it is far behind.
     patient: Option<ClientConfig>,
+    /// Where all publishers are in this process: their word.
+    news: Option<News>,
     health: ConsumerHealth,
 }
 
@@ -123,7 +128,14 @@ impl Runner {
             changed: Notify::new(),
             paused: AtomicBool::new(false),
         });
-        Ok(Runner { shared, client, patient, health })
+        Ok(Runner { shared, client, patient, news: None, health })
+    }
+
+    /// Lets the consumer rest while nothing is published: right where every
+    /// relay whose topics it reads tells `news`.
+    pub fn resting(mut self, news: News) -> Self {
+        self.news = Some(news);
+        self
     }
 
     /// Whether the broker answers this consumer.
@@ -133,10 +145,11 @@ impl Runner {
 
     /// Consumes until the drain; outages of database or broker only delay.
     pub async fn run(self) -> anyhow::Result<()> {
-        let Runner { shared, client, patient, health } = self;
+        let Runner { shared, client, patient, news, health } = self;
         let house = shared.ctx.lifecycle.clone();
         house.spawn(format!("{} retries", shared.consumer.name), retry::run(shared.clone()));
-        client::run(shared, &client, patient.as_ref(), &health).await
+        let paces = client::Paces { live: &client, patient: patient.as_ref(), news: news.as_ref() };
+        client::run(shared, paces, &health).await
     }
 }
 

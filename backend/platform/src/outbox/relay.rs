@@ -22,6 +22,7 @@ use self::pace::Pace;
 use self::publish::{Publisher, Round};
 use self::record::Row;
 use crate::config::Broker;
+use crate::news::News;
 use crate::service::Context;
 
 /// Rows of one round.
@@ -38,6 +39,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 pub struct Relay {
     ctx: Context,
     producer: ClientConfig,
+    news: News,
     /// When the drain began.
     draining_since: Option<Instant>,
 }
@@ -49,7 +51,13 @@ impl Relay {
         let producer = crate::kafka::producer(broker, ctx.service);
         // Creating one finds a wrong property now instead of later.
         Publisher::new(&producer).context("broker.properties")?;
-        Ok(Relay { ctx, producer, draining_since: None })
+        Ok(Relay { ctx, producer, news: News::default(), draining_since: None })
+    }
+
+    /// Tells consumers in this process what was published.
+    pub fn telling(mut self, news: News) -> Self {
+        self.news = news;
+        self
     }
 
     /// Publishes until the drain; outages of database or broker only delay.
@@ -148,6 +156,8 @@ impl Relay {
     ) -> anyhow::Result<()> {
         let service = self.ctx.service;
         if !round.acknowledged.is_empty() {
+            let acknowledged = rows.iter().filter(|row| round.acknowledged.contains(&row.id));
+            self.news.published(acknowledged.map(|row| row.topic.as_str()));
             sqlx::query("DELETE FROM outbox WHERE id = ANY($1)")
                 .bind(&round.acknowledged)
                 .execute(&mut *connection)

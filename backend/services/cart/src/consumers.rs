@@ -21,6 +21,7 @@ pub fn consumer(app: App) -> Consumer {
     let wait = app.settings.fetch_wait();
     let listener = Arc::new(Listener { app });
     Consumer::new("cart", wait)
+        .together()
         .on::<ProductUpdated, _>(listener.clone())
         .on::<PriceChanged, _>(listener.clone())
         .on::<OrderCreated, _>(listener)
@@ -97,14 +98,7 @@ impl Handle<OrderCreated> for Listener {
         event: &Envelope<OrderCreated>,
     ) -> Result<Done, HandleError> {
         let order = &event.payload;
-        let owner = match (order.user_id, order.guest_id) {
-            (Some(user), _) => Owner::User(user),
-            (None, Some(guest)) => Owner::Guest(guest),
-            (None, None) => return Ok(Done::quietly()),
-        };
-        if order.cart_id != Some(owner.cart_id()) {
-            return Ok(Done::quietly());
-        }
+        let Some(owner) = cart_owner(order) else { return Ok(Done::quietly()) };
         let ordered: Vec<Taken> =
             order.items.iter().map(|i| Taken { sku: i.sku.clone(), qty: i.qty }).collect();
         let mut change = Change::open(&self.app, tx, owner, false).await?;
@@ -132,4 +126,18 @@ impl Handle<OrderCreated> for Listener {
         self.app.outbox.append(tx, &checked_out).await?;
         Ok(Done::quietly())
     }
+
+    fn is_known(&self, event: &Envelope<OrderCreated>) -> bool {
+        cart_owner(&event.payload).is_none()
+    }
+}
+
+/// Whose cart became the order; none when it came from no cart.
+fn cart_owner(order: &OrderCreated) -> Option<Owner> {
+    let owner = match (order.user_id, order.guest_id) {
+        (Some(user), _) => Owner::User(user),
+        (None, Some(guest)) => Owner::Guest(guest),
+        (None, None) => return None,
+    };
+    (order.cart_id == Some(owner.cart_id())).then_some(owner)
 }

@@ -13,7 +13,7 @@ use crate::{App, store};
 
 pub fn consumer(app: App) -> Consumer {
     let wait = Duration::from_millis(app.config.fetch_wait_ms);
-    Consumer::new("catalog", wait).on::<StockAdjusted, _>(Arc::new(NoteStock))
+    Consumer::new("catalog", wait).together().on::<StockAdjusted, _>(Arc::new(NoteStock))
 }
 
 /// Keeps the band that shoppers see.

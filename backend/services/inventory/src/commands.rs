@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use platform::audit::Audit;
 use platform::outbox::Outbox;
+use platform::recent::Recent;
 use platform::{Clock, Context, Ids};
+use shared_types::OrderId;
 use sqlx::PgPool;
 
 use crate::config::Settings;
@@ -36,6 +38,9 @@ pub struct Stockroom {
     sold_out: Arc<sold_out::SoldOut>,
     reserving: Arc<lanes::Lanes<reserve::Reserve>>,
     settling: Arc<lanes::Lanes<settle::Settle>>,
+    /// Orders whose stock this process allocated on command: the event that
+    /// they are paid says nothing new then.
+    confirmed: Arc<Recent<OrderId>>,
 }
 
 impl Stockroom {
@@ -55,6 +60,7 @@ impl Stockroom {
             sold_out: Arc::default(),
             reserving: Arc::new(lanes::Lanes::new(&settings)),
             settling: Arc::new(lanes::Lanes::new(&settings)),
+            confirmed: Arc::default(),
             settings: Arc::new(settings),
         }
     }

@@ -92,7 +92,7 @@ impl Handle<OrderCreated> for Listener {
         event: &Envelope<OrderCreated>,
     ) -> Result<Done, HandleError> {
         let order = &event.payload;
-        if order.reservation == Reservation::Held {
+        if self.is_known(event) {
             return Ok(Done::quietly());
         }
         let wanted =
@@ -116,6 +116,11 @@ impl Handle<OrderCreated> for Listener {
         };
         self.answer(tx, order, &wish.wanted, answer).await?;
         Ok(Done::quietly())
+    }
+
+    /// The stock was held before the order was placed.
+    fn is_known(&self, event: &Envelope<OrderCreated>) -> bool {
+        event.payload.reservation == Reservation::Held
     }
 }
 
@@ -189,6 +194,11 @@ impl Handle<OrderPaid> for Listener {
             tracing::warn!(order_id = %event.payload.order_id, "a paid order's hold is gone");
         }
         Ok(Done::quietly())
+    }
+
+    /// The saga's command came first, as it nearly always does.
+    fn is_known(&self, event: &Envelope<OrderPaid>) -> bool {
+        settle::is_confirmed(&self.room, event.payload.order_id)
     }
 }
 

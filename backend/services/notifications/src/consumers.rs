@@ -20,6 +20,7 @@ use crate::store::{self, LiveOrder, Said};
 pub fn consumer(app: App) -> Consumer {
     let live = Arc::new(Live);
     Consumer::new("notifications", Duration::from_millis(app.config.fetch_wait_ms))
+        .together()
         .on::<OrderCreated, _>(live.clone())
         .on::<OrderPaid, _>(live.clone())
         .on::<OrderConfirmed, _>(live.clone())

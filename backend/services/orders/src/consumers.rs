@@ -85,7 +85,7 @@ impl Ears {
 
     /// Whether this process stored what the event repeats.
     fn knows(&self, order_id: OrderId, echo: Echo) -> bool {
-        self.app.echoes.knows(order_id, echo)
+        self.app.echoes.knows(&(order_id, echo))
     }
 
     /// Makes the saga look now instead of later.

@@ -107,6 +107,24 @@ pub async fn run_from(
     result
 }
 
+/// The handler's work and the fault that a drill may want, without a commit.
+pub(super) async fn handle(
+    consumer: &Consumer,
+    handler: &dyn Handler,
+    tx: &mut PgConnection,
+    event: &Received,
+) -> Result<Done, HandleError> {
+    let handled = AssertUnwindSafe(handler.handle(tx, event)).catch_unwind().await;
+    let done = handled.unwrap_or_else(|_| {
+        let error = anyhow::anyhow!("the handler of {} panicked", event.event_type);
+        Err(HandleError::Retry { code: "panic", error })
+    })?;
+    if let Some(faults) = &consumer.faults {
+        faults.strike(event.event_id)?;
+    }
+    Ok(done)
+}
+
 async fn in_transaction(
     consumer: &Consumer,
     handler: Option<&std::sync::Arc<dyn Handler>>,
@@ -137,15 +155,7 @@ async fn in_transaction(
     if !row.try_get::<bool, _>("admitted")? {
         return Ok((Outcome::Duplicate, Done::quietly()));
     }
-    let handled = AssertUnwindSafe(handler.handle(tx, event)).catch_unwind().await;
-    let done = handled.unwrap_or_else(|_| {
-        let error = anyhow::anyhow!("the handler of {} panicked", event.event_type);
-        Err(HandleError::Retry { code: "panic", error })
-    })?;
-    if let Some(faults) = &consumer.faults {
-        faults.strike(event.event_id)?;
-    }
-    Ok((Outcome::Done, done))
+    Ok((Outcome::Done, handle(consumer, handler.as_ref(), tx, event).await?))
 }
 
 /// Takes the parked row that the event comes from; false when it is not there
@@ -180,13 +190,13 @@ WITH waiting AS (
 SELECT behind, EXISTS (SELECT 1 FROM admitted) AS admitted FROM waiting";
 
 /// The event is committed: a panic here must not make it fail.
-fn after(work: crate::consumer::AfterCommit) {
+pub(super) fn after(work: crate::consumer::AfterCommit) {
     if std::panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
         tracing::error!("work after a commit panicked");
     }
 }
 
-fn count(
+pub(super) fn count(
     consumer: &'static str,
     event: &Received,
     result: &Result<Outcome, HandleError>,

@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::lane::Lane;
 use super::message::Incoming;
+use super::nap::{self, Nap};
 use super::{Shared, backlog, redrive_topic};
+use crate::news::News;
 
 /// The stream is asked again after this long, in case a wake-up got lost.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -43,9 +45,16 @@ pub struct Watch {
     fatal: AtomicBool,
     /// Messages that wait in the partitions of this client, as last heard.
     behind: AtomicI64,
+    /// Partitions were given to this client since it was last asked.
+    assigned: AtomicBool,
 }
 
 impl Watch {
+    /// Whether partitions were given to this client since the last question.
+    pub(super) fn was_assigned(&self) -> bool {
+        self.assigned.swap(false, Ordering::Relaxed)
+    }
+
     fn lanes(&self) -> MutexGuard<'_, HashMap<Partition, CancellationToken>> {
         self.lanes.lock().unwrap_or_else(|p| p.into_inner())
     }
@@ -98,6 +107,7 @@ impl ConsumerContext for Watch {
     fn post_rebalance(&self, client: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
             tracing::debug!(consumer = self.consumer, partitions = list.count(), "assigned");
+            self.assigned.store(true, Ordering::Relaxed);
             // A pause of the last owner, if that was us, must not stay.
             if list.count() > 0
                 && let Err(error) = client.resume(list)
@@ -136,14 +146,22 @@ impl ConsumerHealth {
     }
 }
 
-/// Consumes until the drain. `patient` is the client for times in which this
-/// consumer is far behind.
+/// How a consumer may ask the broker.
+pub struct Paces<'a> {
+    pub live: &'a ClientConfig,
+    /// For times in which this consumer is far behind.
+    pub patient: Option<&'a ClientConfig>,
+    /// With word from all publishers, it asks nothing while nothing happens.
+    pub news: Option<&'a News>,
+}
+
+/// Consumes until the drain.
 pub async fn run(
     shared: Arc<Shared>,
-    live: &ClientConfig,
-    patient: Option<&ClientConfig>,
+    paces: Paces<'_>,
     health: &ConsumerHealth,
 ) -> anyhow::Result<()> {
+    let Paces { live, patient, news } = paces;
     let topics: Vec<&'static str> = shared.consumer.topics().to_vec();
     let mut is_far = match patient {
         Some(_) => backlog::of(live, topics).await > FAR_BEHIND,
@@ -154,7 +172,7 @@ pub async fn run(
         let turn = Turn { at: Instant::now(), is_far, may_change: patient.is_some() };
         metrics::gauge!("consumer_catching_up", "consumer" => shared.consumer.name)
             .set(if is_far { 1.0 } else { 0.0 });
-        match once(&shared, config, health, &turn).await {
+        match once(&shared, config, health, &turn, news).await {
             Ok(End::Drained) => break,
             Ok(End::Changed) => {
                 is_far = !is_far;
@@ -200,12 +218,14 @@ async fn once(
     config: &ClientConfig,
     health: &ConsumerHealth,
     turn: &Turn,
+    news: Option<&News>,
 ) -> anyhow::Result<End> {
     let watch = Watch {
         consumer: shared.consumer.name,
         lanes: Mutex::default(),
         fatal: AtomicBool::new(false),
         behind: AtomicI64::new(if turn.is_far { i64::MAX } else { 0 }),
+        assigned: AtomicBool::new(false),
     };
     let consumer: StreamConsumer<Watch> = config.create_with_context(watch)?;
     let consumer = Arc::new(consumer);
@@ -216,14 +236,20 @@ async fn once(
     health.set(&consumer);
     let mut dealer =
         Dealer { shared, consumer: &consumer, lanes: HashMap::new(), alive: TaskTracker::new() };
-    let outcome = receive(&mut dealer, &redrive, turn).await;
+    let nap = news.filter(|_| !turn.is_far).map(|news| Nap::new(news.listen(&topics)));
+    let outcome = receive(&mut dealer, &redrive, turn, nap).await;
     dealer.end().await;
     drop(dealer);
     leave(consumer).await;
     outcome
 }
 
-async fn receive(dealer: &mut Dealer<'_>, redrive: &str, turn: &Turn) -> anyhow::Result<End> {
+async fn receive(
+    dealer: &mut Dealer<'_>,
+    redrive: &str,
+    turn: &Turn,
+    mut nap: Option<Nap>,
+) -> anyhow::Result<End> {
     let consumer = dealer.consumer;
     let mut last_error: Option<(KafkaError, Instant)> = None;
     loop {
@@ -231,6 +257,7 @@ async fn receive(dealer: &mut Dealer<'_>, redrive: &str, turn: &Turn) -> anyhow:
             biased;
             () = dealer.shared.ctx.lifecycle.draining() => return Ok(End::Drained),
             received = tokio::time::timeout(ASK_AGAIN, consumer.recv()) => received,
+            () = nap::turn_over(&mut nap, dealer) => continue,
         };
         if let Some((code, reason)) = consumer.client().fatal_error() {
             anyhow::bail!("{code}: {reason}");
@@ -245,6 +272,9 @@ async fn receive(dealer: &mut Dealer<'_>, redrive: &str, turn: &Turn) -> anyhow:
                 let incoming = Incoming::of(&message, redrive);
                 drop(message);
                 dealer.deal(place, incoming).await;
+                if let Some(nap) = &mut nap {
+                    nap.stir();
+                }
             }
             Ok(Err(error)) => {
                 let repeated = last_error
@@ -261,14 +291,20 @@ async fn receive(dealer: &mut Dealer<'_>, redrive: &str, turn: &Turn) -> anyhow:
 }
 
 /// Deals messages out to the lanes of their partitions.
-struct Dealer<'a> {
+pub(super) struct Dealer<'a> {
     shared: &'a Arc<Shared>,
-    consumer: &'a Arc<StreamConsumer<Watch>>,
+    pub(super) consumer: &'a Arc<StreamConsumer<Watch>>,
     lanes: HashMap<Partition, Lane>,
     alive: TaskTracker,
 }
 
 impl Dealer<'_> {
+    /// Nothing waits in the lanes, nor at the broker as far as it is known.
+    pub(super) fn is_idle(&self) -> bool {
+        self.consumer.context().behind.load(Ordering::Relaxed) == 0
+            && self.lanes.values().all(Lane::is_idle)
+    }
+
     async fn deal(&mut self, (topic, partition, offset): (String, i32, i64), message: Incoming) {
         let place = (topic, partition);
         if self.lanes.get(&place).is_none_or(|lane| lane.stop.is_cancelled()) {

@@ -89,6 +89,11 @@ impl Lane {
         Lane { sender, stop, gate }
     }
 
+    /// Nothing waits, and the partition is fetched.
+    pub fn is_idle(&self) -> bool {
+        self.sender.capacity() == self.sender.max_capacity() && !self.gate.is_closed()
+    }
+
     /// Queues a message; waits only when far more came than was asked for.
     pub async fn push(&self, consumer: &StreamConsumer<Watch>, message: Incoming, offset: i64) {
         if self.sender.max_capacity() - self.sender.capacity() >= HIGH {
@@ -126,7 +131,10 @@ impl Work {
                 self.gate.set(&self.consumer, false);
             }
             let last = chunk.last().map(|(_, offset)| *offset).unwrap_or_default();
-            if !self.settle(chunk.drain(..).map(|(message, _)| message)).await {
+            let messages: Vec<Incoming> = chunk.drain(..).map(|(message, _)| message).collect();
+            if !live::settle_together(&self.shared, &messages).await
+                && !self.settle(messages.into_iter()).await
+            {
                 return;
             }
             let (topic, partition) = (&self.gate.topic, self.gate.partition);

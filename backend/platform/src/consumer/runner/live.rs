@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Origin, Outcome};
-use super::message::{Failure, Incoming};
-use super::{Shared, parking, redrive};
+use super::message::{Failure, Incoming, REDRIVE_OF};
+use super::{Shared, chunk, parking, redrive};
 use crate::consumer::{HandleError, RawMessage, TakeRaw};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -45,6 +45,33 @@ pub async fn settle(shared: &Shared, message: &Incoming, stop: &CancellationToke
             () = tokio::time::sleep(wait) => {}
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Handles a whole chunk in one transaction. False when nothing was done and
+/// each message has to be settled by itself.
+pub async fn settle_together(shared: &Shared, messages: &[Incoming]) -> bool {
+    let consumer = &shared.consumer;
+    if !consumer.together
+        || messages.len() < 2
+        || messages.iter().any(|m| m.redriven || m.headers.contains_key(REDRIVE_OF))
+        || messages.iter().any(|m| consumer.raw_taker(&m.topic).is_some())
+    {
+        return false;
+    }
+    let Ok(_permit) = shared.permits.acquire().await else { return false };
+    let now = shared.ctx.clock.now();
+    match chunk::run(consumer, &shared.ctx.pool, now, messages).await {
+        Ok(all_done) => {
+            if all_done {
+                shared.resume();
+            }
+            all_done
+        }
+        Err(error) => {
+            tracing::debug!(consumer = consumer.name, %error, "handled one by one");
+            false
+        }
     }
 }
 

@@ -64,7 +64,16 @@ impl How {
 /// or never made. Idempotent.
 pub async fn confirm(room: &Stockroom, order_id: OrderId) -> Result<Settled, ApiError> {
     let wish = Settle { order_id, how: How::Confirm, context: trace::current() };
-    room.settling.ask(room, wish).await
+    let settled = room.settling.ask(room, wish).await?;
+    if settled.done {
+        room.confirmed.note(order_id);
+    }
+    Ok(settled)
+}
+
+/// Whether the order's stock is allocated already, as far as this process knows.
+pub fn is_confirmed(room: &Stockroom, order_id: OrderId) -> bool {
+    room.confirmed.knows(&order_id)
 }
 
 /// Gives a hold or an allocation back; not done when there was nothing (left)

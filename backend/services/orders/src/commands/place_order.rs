@@ -201,7 +201,7 @@ async fn hold_and_store(
     let answer = work.finish(answer, now).await?;
     app.faults.pass("after the order is committed")?;
     if matches!(shelf, Shelf::Held(_)) {
-        app.echoes.note(order_id, Echo::Held);
+        app.echoes.note((order_id, Echo::Held));
     }
     if saga.next_run_at.is_some_and(|at| at <= now) {
         app.worker.wake(order_id);

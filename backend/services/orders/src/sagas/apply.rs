@@ -67,13 +67,13 @@ pub fn told(app: &App, loaded: &Loaded, saga: &Saga) {
 fn remember(app: &App, loaded: &Loaded, saga: &Saga) {
     let (before, order_id) = (&loaded.saga, loaded.order_id);
     if let Some(payment) = saga.payment.filter(|_| before.payment.is_none()) {
-        app.echoes.note(order_id, Echo::Captured(payment));
+        app.echoes.note((order_id, Echo::Captured(payment)));
     }
     if saga.status == OrderStatus::Confirmed && before.status != saga.status {
-        app.echoes.note(order_id, Echo::Confirmed);
+        app.echoes.note((order_id, Echo::Confirmed));
     }
     if before.state == State::Releasing && saga.state != before.state {
-        app.echoes.note(order_id, Echo::Released);
+        app.echoes.note((order_id, Echo::Released));
     }
 }
 

@@ -4,6 +4,8 @@
 //! record, and otherwise works inside that same transaction and writes the
 //! record complete, with the effect. There is never a "started" row.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
@@ -11,7 +13,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared_types::Timestamp;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, Kind};
@@ -209,32 +213,127 @@ pub async fn enter(pool: &PgPool, key: &IdempotencyKey) -> Result<Entered, ApiEr
         // Waiting must not hold a connection that the first may need.
         drop(tx);
         if started.elapsed() >= WAIT_FOR_FIRST {
-            let detail = "The first request with this key still runs.";
-            let error = ApiError::new(Kind::Conflict, "idempotency.in_flight", detail);
-            return Err(error.retry_after(Duration::from_secs(1)));
+            return Err(in_flight());
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(100));
     }
 }
 
+fn in_flight() -> ApiError {
+    let detail = "The first request with this key still runs.";
+    let error = ApiError::new(Kind::Conflict, "idempotency.in_flight", detail);
+    error.retry_after(Duration::from_secs(1))
+}
+
+/// Lets requests with the same key go one after the other within this process.
+///
+/// For work whose record is written by one statement together with the effect:
+/// between processes the record's primary key then decides, and the one that
+/// comes second finds the answer of the first. No transaction stays open
+/// meanwhile. What lies outside the statement must be idempotent by the key.
+#[derive(Clone, Debug, Default)]
+pub struct Turns {
+    running: Arc<Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+/// A request's turn, over when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    turns: Turns,
+    scope: [u8; 32],
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+/// With more keys than this, those that a canceled request left are looked for.
+const MANY_TURNS: usize = 10_000;
+
+impl Turns {
+    /// 409 `idempotency.in_flight` when the first still runs after five seconds.
+    pub async fn take(&self, key: &IdempotencyKey) -> Result<Turn, ApiError> {
+        let lock = {
+            let mut running = self.running();
+            if running.len() >= MANY_TURNS {
+                running.retain(|_, lock| Arc::strong_count(lock) > 1);
+            }
+            running.entry(key.scope).or_default().clone()
+        };
+        let held = tokio::time::timeout(WAIT_FOR_FIRST, lock.lock_owned()).await;
+        let held = Some(held.map_err(|_| in_flight())?);
+        Ok(Turn { turns: self.clone(), scope: key.scope, held })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>> {
+        self.running.lock().unwrap_or_else(|p| p.into_inner())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        let mut running = self.turns.running();
+        // Nobody waits: nobody else holds the lock's other half.
+        if running.get(&self.scope).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            running.remove(&self.scope);
+        }
+    }
+}
+
+/// A member of a `WITH` that writes the record in the statement that makes the
+/// effect. `gate` names a member with one row when the effect was made;
+/// parameters from `first` on take scope, fingerprint, status, content type,
+/// body text, location and time; `body` makes the body out of its parameter's
+/// text and the columns of `gate`. A key that is taken fails the statement:
+/// see [`is_taken`].
+pub fn recording(gate: &str, first: usize, body: impl Fn(&str) -> String) -> String {
+    let at = |n: usize| format!("${}", first + n);
+    format!(
+        "recorded AS (
+    INSERT INTO idempotency_records (scope, fingerprint, status, content_type, body, location,
+        created_at)
+    SELECT {}, {}, {}, {}, convert_to({}, 'UTF8'), {}, {} FROM {gate}
+)",
+        at(0),
+        at(1),
+        at(2),
+        at(3),
+        body(&at(4)),
+        at(5),
+        at(6),
+    )
+}
+
+/// Whether a statement failed because somebody else was first: a row with this
+/// key, or with an id that derives from it, is there already.
+pub fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|e| e.is_unique_violation())
+}
+
 /// The answer that was remembered under `key`; 422 `idempotency.mismatch` when
 /// it belongs to another payload.
 pub async fn find(tx: &mut PgConnection, key: &IdempotencyKey) -> Result<Option<Answer>, ApiError> {
     let row = sqlx::query(
-        "SELECT fingerprint, status, content_type, body, location FROM idempotency_records WHERE scope = $1",
+        "SELECT fingerprint, status AS answer_status, content_type, body, location
+         FROM idempotency_records WHERE scope = $1",
     )
     .bind(&key.scope[..])
     .fetch_optional(tx)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    if row.get::<Vec<u8>, _>("fingerprint") != key.fingerprint {
+    row.map_or(Ok(None), |row| remembered(&row, key))
+}
+
+/// The answer in a row with the columns `fingerprint`, `answer_status`,
+/// `content_type`, `body` and `location` of a record, all NULL when there is
+/// none. Otherwise like [`find`].
+pub fn remembered(row: &PgRow, key: &IdempotencyKey) -> Result<Option<Answer>, ApiError> {
+    let Some(fingerprint) = row.get::<Option<Vec<u8>>, _>("fingerprint") else { return Ok(None) };
+    if fingerprint != key.fingerprint {
         let detail = "This Idempotency-Key was used with another payload.";
         return Err(ApiError::new(Kind::Refused, "idempotency.mismatch", detail));
     }
     let json = row.get::<String, _>("content_type") == JSON;
     Ok(Some(Answer {
-        status: StatusCode::from_u16(row.get::<i16, _>("status") as u16)
+        status: StatusCode::from_u16(row.get::<i16, _>("answer_status") as u16)
             .map_err(ApiError::internal)?,
         content_type: if json { JSON } else { PROBLEM },
         body: row.get("body"),
@@ -315,6 +414,26 @@ mod tests {
         let b = canonical_json(br#"{ "a": [1.0, {"x": 2}], "b": 25 }"#);
         assert_eq!(a, b);
         assert_ne!(a, canonical_json(br#"{"a":[1,{"x":2}],"b":25.01}"#));
+    }
+
+    fn key(scope: u8) -> IdempotencyKey {
+        IdempotencyKey { scope: [scope; 32], fingerprint: [0; 32] }
+    }
+
+    #[tokio::test]
+    async fn one_key_has_one_turn_at_a_time() {
+        let turns = Turns::default();
+        let first = turns.take(&key(1)).await.unwrap();
+        turns.take(&key(2)).await.unwrap();
+        let second = tokio::spawn({
+            let turns = turns.clone();
+            async move { turns.take(&key(1)).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(first);
+        second.await.unwrap().unwrap();
+        assert!(turns.running().is_empty(), "turns that are over leave nothing behind");
     }
 
     #[test]

@@ -11,13 +11,14 @@
 pub mod relay;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use shared_types::Timestamp;
-use sqlx::PgConnection;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -154,6 +155,37 @@ impl Outbox {
         Ok(())
     }
 
+    /// The event as the parameter of a statement that also contains
+    /// [`appending`]; to be followed by [`Outbox::appended`].
+    pub fn row<E: Event>(&self, event: &E) -> anyhow::Result<EventRow> {
+        let event = NewEvent::of(&self.ids, event)?;
+        Ok(EventRow {
+            event_id: event.event_id,
+            topic: event.topic,
+            event_type: event.event_type,
+            partition_key: event.partition_key,
+            aggregate_id: event.aggregate_id,
+            payload: event.payload.get().to_owned(),
+            occurred_at: self.clock.now(),
+            trace_id: event.context.trace_id,
+            correlation_id: event.context.correlation_id,
+            causation_id: event.context.causation_id,
+            span_id: event.context.span_id,
+        })
+    }
+
+    /// Appends an event that was made with [`Outbox::row`].
+    pub async fn append_row(&self, tx: &mut PgConnection, event: &EventRow) -> sqlx::Result<()> {
+        sqlx::query(AssertSqlSafe(APPEND_ROW.as_str())).bind(Json(event)).execute(tx).await?;
+        self.hint.notify_one();
+        Ok(())
+    }
+
+    /// Tells the relay that a statement with [`appending`] is done.
+    pub fn appended(&self) {
+        self.hint.notify_one();
+    }
+
     /// Appends a record that is published as it is, such as a dead letter.
     pub async fn append_raw(&self, tx: &mut PgConnection, record: RawRecord) -> anyhow::Result<()> {
         sqlx::query(
@@ -202,6 +234,52 @@ FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text
                           trace_id, correlation_id, causation_id, span_id, ord)
 JOIN counted c USING (aggregate_id) JOIN wanted w USING (aggregate_id)
 ORDER BY e.ord";
+
+/// One event on its way into a statement, as [`Outbox::row`] makes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventRow {
+    event_id: Uuid,
+    topic: &'static str,
+    event_type: &'static str,
+    partition_key: String,
+    aggregate_id: String,
+    payload: String,
+    occurred_at: Timestamp,
+    trace_id: String,
+    correlation_id: String,
+    causation_id: Option<Uuid>,
+    span_id: String,
+}
+
+/// Two members of a `WITH` that append one event in the statement that changes
+/// the state: a round trip less than a statement of their own. `gate` names a
+/// member with one row when the change was made and none when it was not;
+/// `event` is the parameter (`$7`) that takes a JSON [`EventRow`] or NULL;
+/// `payload` makes the payload out of `e.payload` and the columns of `gate`.
+pub fn appending(gate: &str, event: &str, payload: &str) -> String {
+    // As in `APPEND`: the version is the lock, ids are drawn under it.
+    format!(
+        "counted AS (
+    INSERT INTO aggregate_versions AS v (aggregate_id, version)
+    SELECT e.aggregate_id, 1 FROM {gate}, jsonb_to_record({event}) AS e(aggregate_id text)
+    WHERE {event} IS NOT NULL
+    ON CONFLICT (aggregate_id) DO UPDATE SET version = v.version + 1
+    RETURNING version
+), appended AS (
+    INSERT INTO outbox (event_id, topic, event_type, partition_key, aggregate_id, payload,
+        aggregate_version, occurred_at, trace_id, correlation_id, causation_id, span_id)
+    SELECT e.event_id, e.topic, e.event_type, e.partition_key, e.aggregate_id, {payload},
+        counted.version, e.occurred_at, e.trace_id, e.correlation_id, e.causation_id, e.span_id
+    FROM counted, {gate}, jsonb_to_record({event}) AS e(event_id uuid, topic text, event_type text,
+        partition_key text, aggregate_id text, payload text, occurred_at timestamptz, trace_id text,
+        correlation_id text, causation_id uuid, span_id text)
+)"
+    )
+}
+
+static APPEND_ROW: LazyLock<String> = LazyLock::new(|| {
+    format!("WITH one AS (SELECT 1), {} SELECT 1", appending("one", "$1", "e.payload"))
+});
 
 /// Bytes that are published unchanged: dead letters, redrives.
 #[derive(Clone, Debug, Default)]

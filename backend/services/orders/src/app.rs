@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use platform::Context;
+use platform::idempotency::Turns;
 use platform::policy::Policy;
 use tokio::sync::Mutex;
 
@@ -30,6 +31,8 @@ pub struct App {
     /// Who may cancel.
     pub cancel_policy: Policy,
     pub worker: WorkerHandle,
+    /// Placements with one key go one after the other.
+    pub turns: Turns,
     /// Held while the catalogue is asked for unknown skus: a crowd that wants
     /// the same new sku asks once.
     pub asking_catalog: Mutex<()>,
@@ -53,6 +56,7 @@ impl App {
             faults: Faults::ending_the_process(config.die_at_pass),
             cancel_policy: cancel_policy()?,
             worker,
+            turns: Turns::default(),
             asking_catalog: Mutex::new(()),
             config,
             ctx,

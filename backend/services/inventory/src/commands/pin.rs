@@ -21,6 +21,9 @@ pub async fn pin(
     pinned: bool,
     extend: bool,
 ) -> Result<Pinned, ApiError> {
+    if !extend && let Some(expires_at) = store::holds::pin_held(&room.pool, order.0, pinned).await? {
+        return Ok(Pinned { held: true, expires_at });
+    }
     let mut tx = room.pool.begin().await?;
     let Some(before) = store::holds::lock(&mut tx, order.0).await? else {
         return Ok(Pinned { held: false, expires_at: None });

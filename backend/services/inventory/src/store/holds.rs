@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use shared_types::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::domain::hold::{Hold, HoldLine, HoldStatus};
@@ -178,6 +178,22 @@ pub async fn bury(tx: &mut PgConnection, order: Uuid, now: Timestamp) -> Result<
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Pins or frees a hold that keeps units, in one statement, and says when it
+/// ends; none when no such hold is there.
+pub async fn pin_held(
+    pool: &PgPool,
+    order: Uuid,
+    pinned: bool,
+) -> Result<Option<Option<Timestamp>>, sqlx::Error> {
+    sqlx::query_scalar(
+        "UPDATE holds SET pinned = $2 WHERE order_id = $1 AND status = 'HELD' RETURNING expires_at",
+    )
+    .bind(order)
+    .bind(pinned)
+    .fetch_optional(pool)
+    .await
 }
 
 /// Writes pin, extension and end of a locked hold.

@@ -109,6 +109,8 @@ async fn begin(
         trace: Some((&context.trace_id, &context.correlation_id)),
         effects: &[],
         note_sealed: None,
+        ended: None,
+        event: None,
         now,
     };
     if !store::sagas::save(tx, &save).await? {

@@ -3,6 +3,7 @@
 mod input;
 mod prices;
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use contracts::events::orders::{Amounts, OrderCreated, OrderedItem, Reservation};
@@ -13,7 +14,7 @@ use platform::ApiError;
 use platform::auth::{Principal, Subject};
 use platform::error::Kind;
 use platform::http::Idempotent;
-use platform::idempotency::{self, Answer, Entered, IdempotencyKey, Work};
+use platform::idempotency::{self, Answer, IdempotencyKey};
 use platform::trace;
 use platform::validate::Checks;
 use serde_json::json;
@@ -30,7 +31,7 @@ use crate::echoes::Echo;
 use crate::outbound::CallError;
 use crate::sagas::steps::{self, Reserved, TOKEN};
 use crate::store;
-use crate::store::orders::{NewOrder, number_text};
+use crate::store::orders::{NewOrder, Told, number_text};
 
 pub use self::input::{MAX_LINES, read_method};
 
@@ -50,40 +51,47 @@ pub async fn place_order(
         return Err(ApiError::new(Kind::Forbidden, "orders.no_owner", detail));
     }
     let wanted = input::read(&request.input, caller, app.config.max_line_qty)?;
-    let (mut from_cart, mut asked) = (None, false);
-    loop {
-        let mut work = match idempotency::enter(&app.ctx.pool, &request.key).await? {
-            Entered::Replay(answer) => return reveal(app, answer),
-            Entered::Run(work) => work,
-        };
-        // Others are asked without a transaction open; then we enter again.
-        let lines = match (&wanted.source, &from_cart) {
-            (Source::Lines(lines), _) | (Source::Cart(_), Some(lines)) => lines,
-            (Source::Cart(cart_id), None) => {
-                work.abandon().await?;
-                from_cart = Some(cart_lines(app, caller, *cart_id).await?);
-                continue;
+    let key = &request.key;
+    let _turn = app.turns.take(key).await?;
+    let from_cart;
+    let lines = match &wanted.source {
+        Source::Lines(lines) => lines,
+        Source::Cart(cart_id) => {
+            // The cart may be empty by now: the first answer comes first.
+            let mut connection = app.ctx.pool.acquire().await?;
+            if let Some(answer) = idempotency::find(&mut connection, key).await? {
+                return reveal(app, answer);
             }
+            drop(connection);
+            from_cart = cart_lines(app, caller, *cart_id).await?;
+            &from_cart
+        }
+    };
+    let mut asked = false;
+    let priced = loop {
+        let known = match store::prices::look_up(&app.ctx.pool, key, &prices::keys(lines)).await? {
+            Ok(answer) => return reveal(app, answer),
+            Err(known) => known,
         };
-        let priced = match prices::look_up(work.tx(), lines).await? {
-            Priced::All(priced) => priced,
+        match prices::price(known, lines) {
+            Priced::All(priced) => break priced,
             Priced::Unsellable(unsellable) if !asked => {
-                work.abandon().await?;
                 prices::ask_catalog(app, &unsellable).await?;
                 asked = true;
-                continue;
             }
             Priced::Unsellable(unsellable) => return Err(prices::refusal(&unsellable)),
-        };
-        let to = Destination { country: &wanted.address.country, region: &wanted.address.region };
-        let quote = quote(priced, to, &app.tax, &app.shipping, wanted.plain).map_err(no_quote)?;
-        expected(&wanted, &quote)?;
-        let answer = hold_and_store(app, &wanted, &request.key, &quote, *work).await?;
+        }
+    };
+    let to = Destination { country: &wanted.address.country, region: &wanted.address.region };
+    let quote = quote(priced, to, &app.tax, &app.shipping, wanted.plain).map_err(no_quote)?;
+    expected(&wanted, &quote)?;
+    let answer = hold_and_store(app, &wanted, key, &quote).await?;
+    if !answer.replayed {
         metrics::counter!("orders_created_total").increment(1);
         metrics::histogram!("order_creation_latency_ms")
             .record(started.elapsed().as_secs_f64() * 1_000.0);
-        return reveal(app, answer);
     }
+    reveal(app, answer)
 }
 
 fn no_quote(reason: NoQuote) -> ApiError {
@@ -143,26 +151,19 @@ async fn cart_lines(
     Ok(wanted)
 }
 
-/// The stock first, then everything of ours in the transaction of `work`.
+/// The stock first, then everything of ours in one statement.
 async fn hold_and_store(
     app: &App,
     wanted: &Wanted,
     key: &IdempotencyKey,
     quote: &Quote,
-    mut work: Work,
 ) -> Result<Answer, ApiError> {
     let lines: Vec<_> =
         quote.lines.iter().map(|l| steps::line(l.line.sku.as_str(), l.line.qty)).collect();
     app.faults.pass("before the stock is held")?;
     let (order_id, reserved) = hold(app, key, &lines).await;
     app.faults.pass("after the stock is held")?;
-    let shelf = match shelf_of(app, order_id, reserved, &lines).await {
-        Ok(shelf) => shelf,
-        Err(refusal) => {
-            work.abandon().await?;
-            return Err(refusal);
-        }
-    };
+    let shelf = shelf_of(app, order_id, reserved, &lines).await?;
     let now = app.ctx.clock.now();
     let attempt_id = wanted.payment.as_ref().map(|_| app.ctx.ids.next());
     let held = shelf != Shelf::Unknown;
@@ -191,22 +192,61 @@ async fn hold_and_store(
         correlation_id: &context.correlation_id,
         now,
     };
-    let number = store::orders::insert(work.tx(), &new).await?;
-    let event = created_event(&new, number, held);
-    app.ctx.outbox.append(work.tx(), &event).await?;
+    let event = created_event(&new, held);
     let status = if held { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    let answer = Answer::json(status, &answer_body(&new, number))?
+    let answer = Answer::json(status, &answer_body(&new))?
         .located(format!("/api/v1/orders/{order_id}"));
     app.faults.pass("before the order is committed")?;
-    let answer = work.finish(answer, now).await?;
+    let answer = match store_order(app, key, &new, &event, answer).await? {
+        Stored::Now(answer) => answer,
+        Stored::Before(answer) => return Ok(answer),
+    };
     app.faults.pass("after the order is committed")?;
     if matches!(shelf, Shelf::Held(_)) {
         app.echoes.note((order_id, Echo::Held));
     }
     if saga.next_run_at.is_some_and(|at| at <= now) {
-        app.worker.wake(order_id);
+        app.worker.start(new.loaded(event.items));
     }
     Ok(answer)
+}
+
+/// Whose answer the key has.
+enum Stored {
+    Now(Answer),
+    /// Another process was faster; this is what it answered.
+    Before(Answer),
+}
+
+async fn store_order(
+    app: &App,
+    key: &IdempotencyKey,
+    new: &NewOrder<'_>,
+    event: &OrderCreated,
+    mut answer: Answer,
+) -> Result<Stored, ApiError> {
+    let row = app.ctx.outbox.row(event)?;
+    let told = Told { event: &row, key, answer: &answer, number_to_come: &NUMBER_TO_COME };
+    let number = match store::orders::insert(&app.ctx.pool, new, &told).await {
+        Ok(number) => number_text(number),
+        Err(error) if idempotency::is_taken(&error) => {
+            let mut connection = app.ctx.pool.acquire().await?;
+            let found = idempotency::find(&mut connection, key).await;
+            drop(connection);
+            let order_id = new.order_id.to_string();
+            let is_ours = |a: &Answer| String::from_utf8_lossy(&a.body).contains(&order_id);
+            if !matches!(&found, Ok(Some(answer)) if is_ours(answer)) {
+                // Held under an id that nobody else knows.
+                steps::release_unstored(app, new.order_id).await;
+            }
+            return found?.map(Stored::Before).ok_or_else(|| ApiError::internal(error));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    app.ctx.outbox.appended();
+    let text = String::from_utf8(answer.body).map_err(ApiError::internal)?;
+    answer.body = text.replace(NUMBER_TO_COME.as_str(), &number).into_bytes();
+    Ok(Stored::Now(answer))
 }
 
 /// How the stock stands, or why there will be no order.
@@ -277,11 +317,16 @@ fn stock_short(short: &[ShortLine]) -> ApiError {
         .with_extension("short", lines.into())
 }
 
-fn created_event(new: &NewOrder<'_>, number: i64, held: bool) -> OrderCreated {
+/// Stands in event and answer where the number belongs that the database draws.
+/// No text of a shopper or merchant contains it.
+static NUMBER_TO_COME: LazyLock<String> =
+    LazyLock::new(|| format!("BV-{}", uuid::Uuid::new_v4().simple()));
+
+fn created_event(new: &NewOrder<'_>, held: bool) -> OrderCreated {
     let quote = new.quote;
     OrderCreated {
         order_id: new.order_id,
-        order_number: number_text(number),
+        order_number: NUMBER_TO_COME.clone(),
         user_id: new.user_id,
         guest_id: new.guest_id,
         cart_id: new.cart_id,
@@ -320,12 +365,12 @@ fn amounts(quote: &Quote) -> OrderAmounts {
 const TOKEN_TO_COME: &str = "(derived)";
 
 /// The answer as it is remembered: without the token, which is derived, and
-/// without personal data.
-fn answer_body(new: &NewOrder<'_>, number: i64) -> Order {
+/// without personal data; the number is put in by the statement that draws it.
+fn answer_body(new: &NewOrder<'_>) -> Order {
     let (quote, saga) = (new.quote, new.saga);
     Order {
         order_id: new.order_id,
-        order_number: number_text(number),
+        order_number: NUMBER_TO_COME.clone(),
         status: saga.status,
         stage: saga.state.stage(),
         items: quote

@@ -149,6 +149,8 @@ async fn begin(
         trace: None,
         effects: &[],
         note_sealed: None,
+        ended: None,
+        event: None,
         now,
     };
     if !store::sagas::save(tx, &save).await? {

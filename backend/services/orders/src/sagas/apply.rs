@@ -2,11 +2,12 @@
 //! answers in one transaction.
 
 use contracts::events::orders::{
-    OrderCanceled, OrderConfirmed, OrderEnded, OrderFailed, OrderPaid, OrderedItem,
+    OrderCanceled, OrderConfirmed, OrderEnded, OrderFailed, OrderPaid,
 };
 use platform::ApiError;
 use platform::error::Kind;
 use platform::idempotency::{self, Answer, IdempotencyKey};
+use platform::outbox::EventRow;
 use shared_types::orders::{OrderStatus, PayAnswer};
 use shared_types::payments::{Refund, RefundStatus};
 use shared_types::{AttemptId, OrderId, Timestamp};
@@ -20,7 +21,7 @@ use crate::domain::status::may_become;
 use crate::echoes::Echo;
 use crate::store;
 use crate::store::refunds::NewRefund;
-use crate::store::sagas::{Lease, Loaded, RunningRefund, Save};
+use crate::store::sagas::{EndedAttempt, Lease, Loaded, RunningRefund, Save};
 
 /// What became of an input.
 #[derive(Debug)]
@@ -33,22 +34,44 @@ pub enum Applied {
     Stale,
 }
 
-/// Decides and stores in a transaction of its own.
+/// Decides and stores, in a transaction of its own where one statement is not
+/// enough.
 pub async fn apply(app: &App, loaded: &Loaded, input: Input) -> Result<Applied, ApiError> {
     let now = app.ctx.clock.now();
     let Some(decision) = loaded.saga.decide(input, &app.rules, now) else {
         return Ok(Applied::Nothing);
     };
-    let mut tx = app.ctx.pool.begin().await?;
     let lease = app.worker.lease_after_step(&decision.saga, now);
-    let Some(saga) = store_decision(app, &mut tx, loaded, decision, lease, None, now).await? else {
-        return Ok(Applied::Stale);
+    let saga = if is_one_statement(loaded, &decision) {
+        app.faults.pass("before a step is committed")?;
+        let mut connection = app.ctx.pool.acquire().await?;
+        store_decision(app, &mut connection, loaded, decision, lease, None, now).await?
+    } else {
+        let mut tx = app.ctx.pool.begin().await?;
+        let saga = store_decision(app, &mut tx, loaded, decision, lease, None, now).await?;
+        app.faults.pass("before a step is committed")?;
+        tx.commit().await?;
+        saga
     };
-    app.faults.pass("before a step is committed")?;
-    tx.commit().await?;
+    let Some(saga) = saga else { return Ok(Applied::Stale) };
     app.faults.pass("after a step is committed")?;
     told(app, loaded, &saga);
     Ok(Applied::Moved(Box::new(saga)))
+}
+
+/// Whether everything goes into the statement that saves the saga.
+fn is_one_statement(loaded: &Loaded, decision: &Decision) -> bool {
+    let answers = loaded.attempt.as_ref().is_some_and(|a| a.key.is_some());
+    let mut events = 0;
+    decision.effects.iter().all(|effect| match effect {
+        Effect::History { .. } => true,
+        Effect::AttemptEnded(_) => !answers,
+        Effect::Publish(_) => {
+            events += 1;
+            events == 1
+        }
+        _ => false,
+    })
 }
 
 /// After the commit: wakes who waits and counts.
@@ -102,6 +125,19 @@ pub async fn store_decision(
         Some(note) => Some(app.ctx.cipher.seal(NOTE, note)?),
         None => None,
     };
+    // The first event and the end of the attempt go with the saga.
+    let mut facts = effects.iter().filter_map(|effect| match effect {
+        Effect::Publish(fact) => Some(*fact),
+        _ => None,
+    });
+    let event = match facts.next() {
+        Some(fact) => event_of(app, tx, loaded, &saga, fact).await?,
+        None => None,
+    };
+    let ended = effects.iter().find_map(|effect| match effect {
+        Effect::AttemptEnded(end) => ended_attempt(loaded, &saga, end),
+        _ => None,
+    });
     let save = Save {
         order_id: loaded.order_id,
         version: loaded.version,
@@ -110,16 +146,23 @@ pub async fn store_decision(
         trace: None,
         effects: &effects,
         note_sealed: note_sealed.as_deref(),
+        ended,
+        event: event.as_ref(),
         now,
     };
     if !store::sagas::save(tx, &save).await? {
         return Ok(None);
     }
+    app.ctx.outbox.appended();
+    for fact in facts {
+        if let Some(event) = event_of(app, tx, loaded, &saga, fact).await? {
+            app.ctx.outbox.append_row(tx, &event).await?;
+        }
+    }
     for effect in &effects {
         match effect {
-            Effect::History { .. } => {}
-            Effect::Publish(fact) => publish(app, tx, loaded, &saga, *fact).await?,
-            Effect::AttemptEnded(end) => attempt_ended(tx, loaded, &saga, end, now).await?,
+            Effect::History { .. } | Effect::Publish(_) => {}
+            Effect::AttemptEnded(end) => remember_answer(tx, loaded, &saga, end, now).await?,
             Effect::AttemptAgain => {
                 if let (Some(old), Some(new)) = (loaded.saga.attempt, another) {
                     store::attempts::replace(tx, old, new, now).await?;
@@ -176,16 +219,26 @@ async fn own_refund(
     Ok(store::refunds::insert(tx, &refund).await?)
 }
 
-async fn attempt_ended(
+fn ended_attempt<'a>(
+    loaded: &Loaded,
+    saga: &Saga,
+    end: &'a AttemptEnd,
+) -> Option<EndedAttempt<'a>> {
+    let payment = if *end == AttemptEnd::Captured { saga.payment } else { None };
+    Some(EndedAttempt { attempt_id: loaded.saga.attempt?, end, payment })
+}
+
+/// Keeps what the request to pay will be answered, now and when it is repeated.
+async fn remember_answer(
     tx: &mut PgConnection,
     loaded: &Loaded,
     saga: &Saga,
     end: &AttemptEnd,
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    let Some(attempt_id) = loaded.saga.attempt else { return Ok(()) };
-    let payment = if *end == AttemptEnd::Captured { saga.payment } else { None };
-    store::attempts::end(tx, attempt_id, end, payment, now).await?;
+    if loaded.saga.attempt.is_none() {
+        return Ok(());
+    }
     let key = loaded.attempt.as_ref().and_then(|a| a.key.as_ref());
     if let (Some(key), Some(answer)) = (key, pay_answer(loaded.order_id, saga, end)?) {
         idempotency::record(tx, key, &answer, now).await?;
@@ -269,29 +322,26 @@ async fn remember_refund(
     Ok(())
 }
 
-async fn publish(
+async fn event_of(
     app: &App,
-    tx: &mut PgConnection,
+    connection: &mut PgConnection,
     loaded: &Loaded,
     saga: &Saga,
     fact: Fact,
-) -> Result<(), ApiError> {
+) -> Result<Option<EventRow>, ApiError> {
     let (order_id, currency) = (loaded.order_id, loaded.currency);
     let outbox = &app.ctx.outbox;
     if fact == Fact::Paid {
-        let Some(payment_id) = saga.payment else { return Ok(()) };
+        let Some(payment_id) = saga.payment else { return Ok(None) };
         let amount = store::amount(saga.captured_minor, currency);
-        outbox.append(tx, &OrderPaid { order_id, payment_id, amount, currency }).await?;
-        return Ok(());
+        return Ok(Some(outbox.row(&OrderPaid { order_id, payment_id, amount, currency })?));
     }
-    let items = store::orders::items(tx, order_id, currency).await?;
-    let items = items
-        .into_iter()
-        .map(|i| OrderedItem { product_id: i.product_id, sku: i.sku, qty: i.qty, price: i.price })
-        .collect();
+    let items = match &loaded.items {
+        Some(items) => items.to_vec(),
+        None => store::orders::ordered_items(connection, order_id, currency).await?,
+    };
     if fact == Fact::Confirmed {
-        outbox.append(tx, &OrderConfirmed { order_id, items }).await?;
-        return Ok(());
+        return Ok(Some(outbox.row(&OrderConfirmed { order_id, items })?));
     }
     let ended = OrderEnded {
         order_id,
@@ -302,9 +352,8 @@ async fn publish(
         currency,
         refunded_amount: store::amount(saga.refunded_minor, currency),
     };
-    match fact {
-        Fact::Failed => outbox.append(tx, &OrderFailed(ended)).await?,
-        _ => outbox.append(tx, &OrderCanceled(ended)).await?,
-    }
-    Ok(())
+    Ok(Some(match fact {
+        Fact::Failed => outbox.row(&OrderFailed(ended))?,
+        _ => outbox.row(&OrderCanceled(ended))?,
+    }))
 }

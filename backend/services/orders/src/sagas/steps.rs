@@ -303,11 +303,23 @@ async fn confirm_once(app: &App, order_id: OrderId) -> Result<stock::ConfirmOutc
     Ok(answer.outcome())
 }
 
-async fn release(app: &App, loaded: &Loaded) -> Input {
-    let request = stock::ReleaseRequest { order_id: loaded.order_id.to_string() };
+/// Gives back what was held for an order that is not stored. A failure only
+/// makes the units wait for the end of the hold.
+pub async fn release_unstored(app: &App, order_id: OrderId) {
+    if let Err(error) = send_release(app, order_id).await {
+        tracing::warn!(%order_id, %error, "stock of no order waits for the end of its hold");
+    }
+}
+
+async fn send_release(app: &App, order_id: OrderId) -> Result<(), CallError> {
+    let request = stock::ReleaseRequest { order_id: order_id.to_string() };
     let out = &app.out;
-    match out.stock_gate.call(out.call_limit, out.stock.release(request)).await {
-        Ok(_) => Input::Released,
+    out.stock_gate.call(out.call_limit, out.stock.release(request)).await.map(drop)
+}
+
+async fn release(app: &App, loaded: &Loaded) -> Input {
+    match send_release(app, loaded.order_id).await {
+        Ok(()) => Input::Released,
         Err(CallError::Refused(status)) if status.code() == tonic::Code::NotFound => {
             Input::Released
         }

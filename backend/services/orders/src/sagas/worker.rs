@@ -34,8 +34,14 @@ pub struct WorkerHandle {
     instance: Uuid,
     lease: Duration,
     longest_step: Duration,
-    queue: mpsc::Sender<OrderId>,
-    waiting: Mutex<Option<mpsc::Receiver<OrderId>>>,
+    queue: mpsc::Sender<Touched>,
+    waiting: Mutex<Option<mpsc::Receiver<Touched>>>,
+}
+
+/// An order to look at.
+enum Touched {
+    Known(Box<Loaded>),
+    Changed(OrderId),
 }
 
 impl WorkerHandle {
@@ -47,7 +53,17 @@ impl WorkerHandle {
 
     /// Takes the order up now. When the queue is full, polling finds it.
     pub fn wake(&self, order_id: OrderId) {
-        let _ = self.queue.try_send(order_id);
+        let _ = self.queue.try_send(Touched::Changed(order_id));
+    }
+
+    /// Takes a new order up now, as it was stored with a lease of ours.
+    pub fn start(&self, loaded: Loaded) {
+        let _ = self.queue.try_send(Touched::Known(Box::new(loaded)));
+    }
+
+    /// Until when a lease must hold for a step to begin.
+    fn lease_needed(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.longest_step + LEASE_MARGIN)
     }
 
     fn mine(&self, now: Timestamp) -> Lease {
@@ -94,12 +110,12 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
         tokio::select! {
             () = app.ctx.lifecycle.draining() => break,
             Some(done) = tasks.join_next() => finished(&app, &mut tasks, &mut running, done),
-            Some(order_id) = queue.recv(), if free > 0 => {
-                start(&app, &mut tasks, &mut running, order_id);
+            Some(touched) = queue.recv(), if free > 0 => {
+                start(&app, &mut tasks, &mut running, touched);
             }
             _ = tick.tick(), if free > 0 => {
                 for order_id in due(&app, free).await {
-                    start(&app, &mut tasks, &mut running, order_id);
+                    start(&app, &mut tasks, &mut running, Touched::Changed(order_id));
                 }
             }
         }
@@ -112,8 +128,12 @@ fn start(
     app: &Arc<App>,
     tasks: &mut JoinSet<OrderId>,
     running: &mut HashMap<OrderId, bool>,
-    order_id: OrderId,
+    touched: Touched,
 ) {
+    let (order_id, known) = match touched {
+        Touched::Known(loaded) => (loaded.order_id, Some(*loaded)),
+        Touched::Changed(order_id) => (order_id, None),
+    };
     if let Some(touched) = running.get_mut(&order_id) {
         *touched = true;
         return;
@@ -122,7 +142,7 @@ fn start(
     let app = app.clone();
     tasks.spawn(async move {
         // A panic must not take the order's place in `running` for ever.
-        let work = std::panic::AssertUnwindSafe(run_order(&app, order_id));
+        let work = std::panic::AssertUnwindSafe(run_known(&app, order_id, known));
         match futures_util::FutureExt::catch_unwind(work).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -146,7 +166,7 @@ fn finished(
 ) {
     let Ok(order_id) = done else { return };
     if running.remove(&order_id) == Some(true) {
-        start(app, tasks, running, order_id);
+        start(app, tasks, running, Touched::Changed(order_id));
     }
 }
 
@@ -164,7 +184,15 @@ async fn due(app: &App, limit: usize) -> Vec<OrderId> {
 
 /// Takes steps until the saga rests.
 pub async fn run_order(app: &App, order_id: OrderId) -> Result<(), ApiError> {
-    let mut known = None;
+    run_known(app, order_id, None).await
+}
+
+/// The same for a saga that may need no loading.
+async fn run_known(
+    app: &App,
+    order_id: OrderId,
+    mut known: Option<Loaded>,
+) -> Result<(), ApiError> {
     for _ in 0..MAX_STEPS {
         if app.ctx.lifecycle.is_draining() {
             break;
@@ -209,7 +237,10 @@ fn carried_on(app: &App, before: Loaded, saga: Saga, now: Timestamp) -> Next {
 /// Takes one step, on the saga as `known` or as it is loaded.
 async fn step(app: &App, order_id: OrderId, known: Option<Loaded>) -> Result<Next, ApiError> {
     let now = app.ctx.clock.now();
-    let known = known.and_then(|loaded| next_step(&loaded.saga, now).map(|step| (loaded, step)));
+    let long_enough = app.worker.lease_needed(now);
+    let known = known
+        .filter(|loaded| loaded.lease.is_some_and(|lease| lease.until >= long_enough))
+        .and_then(|loaded| next_step(&loaded.saga, now).map(|step| (loaded, step)));
     let taken = match known {
         Some(known) => Some(known),
         None => taken_up(app, order_id).await?,
@@ -251,7 +282,7 @@ pub async fn taken_up(
     drop(connection);
     let now = app.ctx.clock.now();
     let Some(step) = next_step(&loaded.saga, now) else { return Ok(None) };
-    let needed = now.plus(app.worker.longest_step + LEASE_MARGIN);
+    let needed = app.worker.lease_needed(now);
     let mine = app.worker.mine(now);
     let ours = match loaded.lease {
         Some(lease) if lease.owner == mine.owner && lease.until >= needed => true,

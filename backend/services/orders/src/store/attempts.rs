@@ -1,10 +1,8 @@
 //! Payment attempts: each try to pay is a row.
 
 use platform::idempotency::IdempotencyKey;
-use shared_types::{AttemptId, OrderId, PaymentId, Timestamp};
+use shared_types::{AttemptId, OrderId, Timestamp};
 use sqlx::{PgConnection, Row};
-
-use crate::domain::saga::AttemptEnd;
 
 /// What became of the attempt that a request to pay started.
 #[derive(Clone, Debug)]
@@ -76,36 +74,6 @@ pub async fn detach(tx: &mut PgConnection, attempt_id: AttemptId) -> Result<(), 
         .bind(attempt_id)
         .execute(tx)
         .await?;
-    Ok(())
-}
-
-/// The attempt is decided; its token is forgotten.
-pub async fn end(
-    tx: &mut PgConnection,
-    attempt_id: AttemptId,
-    end: &AttemptEnd,
-    payment: Option<PaymentId>,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    let (state, code) = match end {
-        AttemptEnd::Captured => ("captured", None),
-        AttemptEnd::Declined(code) => ("declined", Some(code.as_str())),
-        AttemptEnd::NotSent => ("not_sent", None),
-        AttemptEnd::HoldExpired => ("hold_expired", None),
-        AttemptEnd::Abandoned => ("abandoned", None),
-    };
-    sqlx::query(
-        "UPDATE payment_attempts
-         SET state = $2, decline_code = $3, payment_id = $4, token_sealed = NULL, decided_at = $5
-         WHERE attempt_id = $1",
-    )
-    .bind(attempt_id)
-    .bind(state)
-    .bind(code)
-    .bind(payment)
-    .bind(now)
-    .execute(tx)
-    .await?;
     Ok(())
 }
 

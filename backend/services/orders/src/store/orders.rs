@@ -1,14 +1,20 @@
 //! Orders, items and history: written once, read often.
 
+use std::sync::LazyLock;
+
+use contracts::events::orders::OrderedItem;
+use platform::idempotency::{self, Answer, IdempotencyKey};
+use platform::outbox::{self, EventRow};
 use shared_types::orders::{
     Order, OrderAmounts, OrderItem, OrderStatus, OrderSummary, Stage, StatusChange,
 };
 use shared_types::{AttemptId, CartId, Currency, GuestId, OrderId, Timestamp, UserId};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
 
 use super::amount;
-use super::sagas::Lease;
+use super::sagas::{Lease, Loaded, RunningAttempt};
 use crate::domain::pricing::Quote;
 use crate::domain::refund::SoldLine;
 use crate::domain::saga::Saga;
@@ -32,8 +38,42 @@ pub struct NewOrder<'a> {
     pub now: Timestamp,
 }
 
-/// One statement for order, items, first history row, saga and attempt.
-const INSERT: &str = "
+impl NewOrder<'_> {
+    /// What the saga's first step would load.
+    pub fn loaded(&self, items: Vec<OrderedItem>) -> Loaded {
+        Loaded {
+            order_id: self.order_id,
+            saga: self.saga.clone(),
+            version: FIRST_VERSION,
+            currency: self.quote.total.currency,
+            lease: self.lease,
+            trace_id: self.trace_id.to_owned(),
+            correlation_id: self.correlation_id.to_owned(),
+            attempt: self.attempt.map(|(_, method, sealed)| RunningAttempt {
+                method: method.to_owned(),
+                token_sealed: Some(sealed.to_vec()),
+                key: None,
+            }),
+            refund: None,
+            owner: self.owner.to_owned(),
+            items: Some(items.into()),
+        }
+    }
+}
+
+/// Of a saga that was just stored.
+const FIRST_VERSION: i64 = 1;
+
+/// One statement for order, items, first history row, saga, attempt, event and
+/// remembered answer: it needs no transaction around it.
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    let numbered = |text: &str| format!("replace({text}, $40, '{NUMBER}' || o.number)");
+    let event = outbox::appending("o", "$41", &numbered("e.payload"));
+    let record = idempotency::recording("o", 42, numbered);
+    format!("{INSERT_ORDER}, {event}, {record} SELECT number FROM o")
+});
+
+const INSERT_ORDER: &str = "
 WITH o AS (
     INSERT INTO orders (order_id, owner, user_id, guest_id, cart_id, status, stage, currency,
         subtotal_minor, discount_minor, tax_minor, shipping_minor, total_minor, tax_inclusive, units,
@@ -55,14 +95,27 @@ WITH o AS (
 ), a AS (
     INSERT INTO payment_attempts (attempt_id, order_id, token_sealed, method, state, actor, started_at)
     SELECT $30, $1, $38, $39, 'running', $2, $19 WHERE $30 IS NOT NULL
-)
-SELECT number FROM o";
+)";
 
-/// Stores the order and gives its number.
-pub async fn insert(tx: &mut PgConnection, new: &NewOrder<'_>) -> Result<i64, sqlx::Error> {
+/// What is stored beside a new order and names its number.
+pub struct Told<'a> {
+    pub event: &'a EventRow,
+    pub key: &'a IdempotencyKey,
+    pub answer: &'a Answer,
+    /// Stands in event and answer where the number belongs.
+    pub number_to_come: &'a str,
+}
+
+/// Stores the order and gives its number. The statement fails when the key has
+/// a record already: see [`idempotency::is_taken`].
+pub async fn insert(
+    pool: &PgPool,
+    new: &NewOrder<'_>,
+    told: &Told<'_>,
+) -> Result<i64, sqlx::Error> {
     let (quote, saga) = (new.quote, new.saga);
     let lines = &quote.lines;
-    sqlx::query_scalar(INSERT)
+    sqlx::query_scalar(AssertSqlSafe(INSERT.as_str()))
         .bind(new.order_id)
         .bind(new.owner)
         .bind(new.user_id)
@@ -102,12 +155,24 @@ pub async fn insert(tx: &mut PgConnection, new: &NewOrder<'_>) -> Result<i64, sq
         .bind(new.correlation_id)
         .bind(new.attempt.map(|(.., sealed)| sealed))
         .bind(new.attempt.map(|(_, method, _)| method))
-        .fetch_one(tx)
+        .bind(told.number_to_come)
+        .bind(Json(told.event))
+        .bind(&told.key.scope[..])
+        .bind(&told.key.fingerprint[..])
+        .bind(told.answer.status.as_u16() as i16)
+        .bind(told.answer.content_type)
+        .bind(String::from_utf8_lossy(&told.answer.body))
+        .bind(&told.answer.location)
+        .bind(new.now)
+        .fetch_one(pool)
         .await
 }
 
+/// What an order's number starts with.
+const NUMBER: &str = "BV-";
+
 pub fn number_text(number: i64) -> String {
-    format!("BV-{number}")
+    format!("{NUMBER}{number}")
 }
 
 /// An order as it is stored, with what only its owner may see still sealed.
@@ -167,6 +232,22 @@ fn stored(row: &PgRow) -> Result<StoredOrder, sqlx::Error> {
         email_sealed: row.try_get("email_sealed")?,
         address_sealed: row.try_get("address_sealed")?,
     })
+}
+
+/// The items as events name them.
+pub async fn ordered_items(
+    tx: &mut PgConnection,
+    order_id: OrderId,
+    currency: Currency,
+) -> Result<Vec<OrderedItem>, sqlx::Error> {
+    let items = items(tx, order_id, currency).await?.into_iter();
+    let ordered = |i: OrderItem| OrderedItem {
+        product_id: i.product_id,
+        sku: i.sku,
+        qty: i.qty,
+        price: i.price,
+    };
+    Ok(items.map(ordered).collect())
 }
 
 pub async fn items(

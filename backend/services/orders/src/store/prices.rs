@@ -1,7 +1,10 @@
 //! What variants cost, as far as events and the catalogue told.
 
+use platform::ApiError;
+use platform::idempotency::{self, Answer, IdempotencyKey};
 use shared_types::{Currency, Money, ProductId, Sku};
-use sqlx::{PgConnection, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row, ValueRef};
 
 /// A variant as it is remembered.
 #[derive(Clone, Debug)]
@@ -13,6 +16,36 @@ pub struct KnownVariant {
     pub status: String,
     pub tax_class: String,
     pub price: Money,
+}
+
+/// What a placement starts with, in one statement: the answer that was
+/// remembered under `key`, or the known ones among `sku_keys`.
+pub async fn look_up(
+    pool: &PgPool,
+    key: &IdempotencyKey,
+    sku_keys: &[String],
+) -> Result<Result<Answer, Vec<KnownVariant>>, ApiError> {
+    let rows = sqlx::query(
+        "SELECT r.fingerprint, r.status AS answer_status, r.content_type, r.body, r.location,
+                v.sku, v.product_id, v.title, v.status, v.tax_class, v.currency, v.price_minor
+         FROM (SELECT 1) AS one
+         LEFT JOIN idempotency_records r ON r.scope = $1
+         LEFT JOIN variant_prices v ON v.sku_key = ANY($2)",
+    )
+    .bind(&key.scope[..])
+    .bind(sku_keys)
+    .fetch_all(pool)
+    .await?;
+    if let Some(row) = rows.first()
+        && let Some(answer) = idempotency::remembered(row, key)?
+    {
+        return Ok(Ok(answer));
+    }
+    let known = rows.iter().filter(|row| {
+        let sku = row.try_get_raw("sku");
+        sku.is_ok_and(|sku| !sku.is_null())
+    });
+    Ok(Err(known.map(variant).collect::<Result<_, _>>()?))
 }
 
 /// The known ones among `keys` (see [`Sku::key`]).
@@ -27,19 +60,19 @@ pub async fn find(
     .bind(keys)
     .fetch_all(tx)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let currency: Currency = row.try_get("currency")?;
-            Ok(KnownVariant {
-                sku: row.try_get("sku")?,
-                product_id: row.try_get("product_id")?,
-                title: row.try_get("title")?,
-                status: row.try_get("status")?,
-                tax_class: row.try_get("tax_class")?,
-                price: Money::new(row.try_get("price_minor")?, currency),
-            })
-        })
-        .collect()
+    rows.iter().map(variant).collect()
+}
+
+fn variant(row: &PgRow) -> Result<KnownVariant, sqlx::Error> {
+    let currency: Currency = row.try_get("currency")?;
+    Ok(KnownVariant {
+        sku: row.try_get("sku")?,
+        product_id: row.try_get("product_id")?,
+        title: row.try_get("title")?,
+        status: row.try_get("status")?,
+        tax_class: row.try_get("tax_class")?,
+        price: Money::new(row.try_get("price_minor")?, currency),
+    })
 }
 
 /// A variant as a source tells it, with the product version it told.

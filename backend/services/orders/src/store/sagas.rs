@@ -1,14 +1,19 @@
 //! Saga rows: loaded, leased, saved with a version check.
 
+use std::sync::{Arc, LazyLock};
+
+use contracts::events::orders::OrderedItem;
 use platform::idempotency::IdempotencyKey;
+use platform::outbox::{self, EventRow};
 use shared_types::orders::OrderStatus;
-use shared_types::{Currency, OrderId, PaymentId, RefundId, Timestamp};
+use shared_types::{AttemptId, Currency, OrderId, PaymentId, RefundId, Timestamp};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::word;
-use crate::domain::saga::{Effect, End, Saga, State};
+use crate::domain::saga::{AttemptEnd, Effect, End, Saga, State};
 
 /// Which process works on a saga, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub struct Loaded {
     /// The oldest refund that is not done.
     pub refund: Option<RunningRefund>,
     pub owner: String,
+    /// What was ordered, when this process knows it without asking.
+    pub items: Option<Arc<[OrderedItem]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +162,7 @@ fn loaded(row: &PgRow) -> Result<Loaded, sqlx::Error> {
         attempt,
         refund,
         owner: row.try_get("owner")?,
+        items: None,
     })
 }
 
@@ -184,11 +192,29 @@ pub struct Save<'a> {
     pub trace: Option<(&'a str, &'a str)>,
     pub effects: &'a [Effect],
     pub note_sealed: Option<&'a [u8]>,
+    /// The attempt that the decision ends.
+    pub ended: Option<EndedAttempt<'a>>,
+    /// An event of the decision.
+    pub event: Option<&'a EventRow>,
     pub now: Timestamp,
 }
 
+/// How an attempt ended; its token is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedAttempt<'a> {
+    pub attempt_id: AttemptId,
+    pub end: &'a AttemptEnd,
+    pub payment: Option<PaymentId>,
+}
+
+/// With the event, so that most decisions need one statement and no transaction.
+static SAVE: LazyLock<String> = LazyLock::new(|| {
+    let event = outbox::appending("o", "$33", "e.payload");
+    format!("{SAVE_SAGA}, {event} SELECT count(*) FROM o")
+});
+
 /// Saga first, then order and history: the order of locks is the same for all.
-const SAVE: &str = "
+const SAVE_SAGA: &str = "
 WITH s AS (
     UPDATE sagas SET state = $3, version = version + 1, attempt_id = $4, automatic = $5,
         declines = $6, not_sent = $7, retries = $8, end_cause = $9, end_actor = $10,
@@ -208,8 +234,11 @@ WITH s AS (
     INSERT INTO order_status_history (order_id, at, status, cause, actor, note_sealed)
     SELECT o.order_id, $16, $19, c.cause, c.actor, $28
     FROM o, unnest($26::text[], $27::text[]) AS c(cause, actor)
-)
-SELECT count(*) FROM o";
+), a AS (
+    UPDATE payment_attempts SET state = $30, decline_code = $31, payment_id = $32,
+        token_sealed = NULL, decided_at = $16
+    FROM o WHERE attempt_id = $29
+)";
 
 /// Writes a decision; false when the saga changed since it was made.
 pub async fn save(tx: &mut PgConnection, save: &Save<'_>) -> Result<bool, sqlx::Error> {
@@ -221,7 +250,7 @@ pub async fn save(tx: &mut PgConnection, save: &Save<'_>) -> Result<bool, sqlx::
             actors.push(actor.as_str());
         }
     }
-    let written: i64 = sqlx::query_scalar(SAVE)
+    let written: i64 = sqlx::query_scalar(AssertSqlSafe(SAVE.as_str()))
         .bind(save.order_id)
         .bind(save.version)
         .bind(saga.state.as_str())
@@ -250,6 +279,11 @@ pub async fn save(tx: &mut PgConnection, save: &Save<'_>) -> Result<bool, sqlx::
         .bind(causes)
         .bind(actors)
         .bind(save.note_sealed)
+        .bind(save.ended.map(|e| e.attempt_id))
+        .bind(save.ended.map(|e| e.end.as_str()))
+        .bind(save.ended.and_then(|e| e.end.decline_code()))
+        .bind(save.ended.and_then(|e| e.payment))
+        .bind(save.event.map(Json))
         .fetch_one(tx)
         .await?;
     Ok(written == 1)

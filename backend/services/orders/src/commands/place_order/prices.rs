@@ -27,9 +27,17 @@ pub struct Unsellable {
 }
 
 /// Looks `wanted` up in the read model.
-pub async fn look_up(tx: &mut PgConnection, wanted: &[WantedLine]) -> Result<Priced, sqlx::Error> {
-    let keys: Vec<String> = wanted.iter().map(|l| l.sku.key()).collect();
-    let known = prices::find(tx, &keys).await?;
+async fn look_up(tx: &mut PgConnection, wanted: &[WantedLine]) -> Result<Priced, sqlx::Error> {
+    Ok(price(prices::find(tx, &keys(wanted)).await?, wanted))
+}
+
+/// What the read model is asked for.
+pub fn keys(wanted: &[WantedLine]) -> Vec<String> {
+    wanted.iter().map(|l| l.sku.key()).collect()
+}
+
+/// Puts prices to `wanted` out of what is known.
+pub fn price(known: Vec<KnownVariant>, wanted: &[WantedLine]) -> Priced {
     let mut by_key: std::collections::HashMap<String, KnownVariant> =
         known.into_iter().map(|v| (v.sku.key(), v)).collect();
     let mut lines = Vec::with_capacity(wanted.len());
@@ -53,7 +61,7 @@ pub async fn look_up(tx: &mut PgConnection, wanted: &[WantedLine]) -> Result<Pri
             }),
         }
     }
-    if unsellable.is_empty() { Ok(Priced::All(lines)) } else { Ok(Priced::Unsellable(unsellable)) }
+    if unsellable.is_empty() { Priced::All(lines) } else { Priced::Unsellable(unsellable) }
 }
 
 /// Why lines cannot be sold, naming each.

@@ -195,6 +195,27 @@ pub enum AttemptEnd {
     Abandoned,
 }
 
+impl AttemptEnd {
+    /// As it is stored.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            AttemptEnd::Captured => "captured",
+            AttemptEnd::Declined(_) => "declined",
+            AttemptEnd::NotSent => "not_sent",
+            AttemptEnd::HoldExpired => "hold_expired",
+            AttemptEnd::Abandoned => "abandoned",
+        }
+    }
+
+    /// Why the provider declined.
+    pub fn decline_code(&self) -> Option<&str> {
+        match self {
+            AttemptEnd::Declined(code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundState {
     Restocking,

@@ -3,7 +3,7 @@
 mod extract;
 mod layers;
 
-pub use extract::{Idempotent, Json, PathOf, QueryOf};
+pub use extract::{Idempotent, Json, PathOf, Posted, QueryOf};
 pub use layers::{REST_PREFIX, finish};
 
 /// Largest body that any endpoint reads unless it says otherwise.

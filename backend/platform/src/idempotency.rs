@@ -19,6 +19,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, Kind};
+use crate::service::Context;
 
 /// How long a duplicate waits for the answer of the first.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(5);
@@ -64,15 +65,25 @@ impl IdempotencyKey {
         path: &str,
         body: &[u8],
     ) -> Result<Self, ApiError> {
-        let who = caller.idempotency_scope();
+        let canonical = canonical_json(body);
+        let fingerprint = hash(&[method.as_str(), path, &canonical]);
+        IdempotencyKey::printed(route, Some(caller), key, fingerprint)
+    }
+
+    /// A key with a fingerprint of the caller's making: for payloads with secrets,
+    /// whose plain hash would be one to guess at.
+    pub fn printed(
+        route: &str,
+        caller: Option<&Principal>,
+        key: &str,
+        fingerprint: [u8; 32],
+    ) -> Result<Self, ApiError> {
+        let who = caller.map(Principal::idempotency_scope).unwrap_or_default();
         if who.is_empty() && key.len() < MIN_BARE_KEY_CHARS {
             let detail = "Without a credential, an Idempotency-Key needs at least 16 characters.";
             return Err(ApiError::new(Kind::Unparseable, "idempotency.key_invalid", detail));
         }
-        let scope = hash(&[route, &who, key]);
-        let canonical = canonical_json(body);
-        let fingerprint = hash(&[method.as_str(), path, &canonical]);
-        Ok(IdempotencyKey { scope, fingerprint })
+        Ok(IdempotencyKey { scope: hash(&[route, &who, key]), fingerprint })
     }
 
     fn lock_id(&self) -> i64 {
@@ -184,10 +195,18 @@ pub enum Entered {
     Run(Box<Work>),
 }
 
-/// A transaction that holds the key's lock.
+/// A transaction that holds the key's lock; without a key, just a transaction.
 pub struct Work {
     tx: Transaction<'static, Postgres>,
-    key: IdempotencyKey,
+    key: Option<IdempotencyKey>,
+}
+
+/// [`enter`], where the key is optional: without one the work is always ours.
+pub async fn enter_if(pool: &PgPool, key: Option<&IdempotencyKey>) -> Result<Entered, ApiError> {
+    match key {
+        Some(key) => enter(pool, key).await,
+        None => Ok(Entered::Run(Box::new(Work { tx: pool.begin().await?, key: None }))),
+    }
 }
 
 /// Takes the key's lock and looks whether the work was done already.
@@ -207,7 +226,7 @@ pub async fn enter(pool: &PgPool, key: &IdempotencyKey) -> Result<Entered, ApiEr
             // A separate statement: its snapshot must be younger than the lock.
             return match find(&mut tx, key).await? {
                 Some(answer) => Ok(Entered::Replay(answer)),
-                None => Ok(Entered::Run(Box::new(Work { tx, key: key.clone() }))),
+                None => Ok(Entered::Run(Box::new(Work { tx, key: Some(key.clone()) }))),
             };
         }
         // Waiting must not hold a connection that the first may need.
@@ -350,7 +369,9 @@ impl Work {
 
     /// Writes the record and commits it together with the effect.
     pub async fn finish(mut self, answer: Answer, now: Timestamp) -> Result<Answer, ApiError> {
-        record(&mut self.tx, &self.key, &answer, now).await?;
+        if let Some(key) = &self.key {
+            record(&mut self.tx, key, &answer, now).await?;
+        }
         self.tx.commit().await?;
         Ok(answer)
     }
@@ -365,6 +386,21 @@ impl Work {
     pub async fn abandon(self) -> Result<(), ApiError> {
         Ok(self.tx.rollback().await?)
     }
+}
+
+/// Remembers another answer than before, for work whose last part follows its
+/// commit. Whoever may read the first one must be kept out meanwhile.
+pub async fn amend(
+    tx: &mut PgConnection,
+    key: &IdempotencyKey,
+    answer: &Answer,
+) -> Result<(), ApiError> {
+    sqlx::query("UPDATE idempotency_records SET body = $2 WHERE scope = $1")
+        .bind(&key.scope[..])
+        .bind(&answer.body)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// Remembers `answer` under `key` on this transaction; false when one is
@@ -389,6 +425,19 @@ pub async fn record(
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_AT_MOST: i64 = 5_000;
+
+/// Forgets records whose time is over, until the drain.
+pub async fn pruning(ctx: Context) -> anyhow::Result<()> {
+    while ctx.lifecycle.sleep(PRUNE_EVERY).await {
+        if let Err(error) = prune(&ctx.pool, ctx.clock.now(), PRUNE_AT_MOST).await {
+            tracing::warn!(%error, "idempotency records stay for now");
+        }
+    }
+    Ok(())
 }
 
 /// Deletes records older than [`KEPT`], at most `limit` at a time.

@@ -25,6 +25,7 @@ pub mod grpc;
 pub mod health;
 pub mod http;
 pub mod idempotency;
+pub mod instance;
 pub mod kafka;
 pub mod lifecycle;
 pub mod logging;

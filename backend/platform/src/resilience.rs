@@ -60,11 +60,40 @@ struct BreakerState {
     trial_since: Option<Timestamp>,
 }
 
+/// What a breaker does with the next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Closed,
+    /// A trial is under way; nothing else goes out.
+    HalfOpen,
+    Open,
+}
+
+impl Phase {
+    pub fn word(self) -> &'static str {
+        match self {
+            Phase::Closed => "closed",
+            Phase::HalfOpen => "half_open",
+            Phase::Open => "open",
+        }
+    }
+}
+
+impl BreakerState {
+    fn phase(&self) -> Phase {
+        match (self.opened_at, self.trial_since) {
+            (None, _) => Phase::Closed,
+            (Some(_), Some(_)) => Phase::HalfOpen,
+            (Some(_), None) => Phase::Open,
+        }
+    }
+}
+
 impl Breaker {
     pub fn new(name: &'static str, clock: Clock, rules: BreakerRules) -> Self {
         let breaker = Breaker { name, clock, rules, state: Arc::default() };
         // Shown from the start, not from the first failure.
-        breaker.publish(false);
+        breaker.publish(Phase::Closed);
         breaker
     }
 
@@ -80,36 +109,58 @@ impl Breaker {
         let busy = state.trial_since.is_some_and(|at| now.since(at) < self.rules.open_for);
         if !busy {
             state.trial_since = Some(now);
+            self.changed(Phase::HalfOpen);
         }
         !busy
     }
 
+    /// Only a trial closes an open breaker: what was sent before it opened and
+    /// is answered late says nothing about now.
     pub fn succeeded(&self) {
         let mut state = self.lock();
-        *state = BreakerState::default();
-        self.publish(false);
+        if state.trial_since.is_some() {
+            *state = BreakerState::default();
+            self.changed(Phase::Closed);
+        }
     }
 
     pub fn failed(&self) {
         let now = self.clock.now();
         let mut state = self.lock();
+        if state.phase() == Phase::Open {
+            return;
+        }
         let window = self.rules.window;
         state.failed_at.retain(|at| now.since(*at) < window);
         state.failed_at.push(now);
         if state.trial_since.is_some() || state.failed_at.len() >= self.rules.failures {
-            state.opened_at = Some(now);
-            state.trial_since = None;
-            state.failed_at.clear();
-            self.publish(true);
+            *state = BreakerState { opened_at: Some(now), ..BreakerState::default() };
+            self.changed(Phase::Open);
         }
     }
 
     pub fn is_open(&self) -> bool {
-        self.lock().opened_at.is_some()
+        self.phase() != Phase::Closed
     }
 
-    fn publish(&self, open: bool) {
-        metrics::gauge!("breaker_open", "breaker" => self.name).set(if open { 1.0 } else { 0.0 });
+    pub fn phase(&self) -> Phase {
+        self.lock().phase()
+    }
+
+    fn changed(&self, to: Phase) {
+        metrics::counter!("breaker_transitions_total", "breaker" => self.name, "to" => to.word())
+            .increment(1);
+        tracing::info!(breaker = self.name, to = to.word(), "breaker");
+        self.publish(to);
+    }
+
+    fn publish(&self, phase: Phase) {
+        let open = if phase == Phase::Closed { 0.0 } else { 1.0 };
+        metrics::gauge!("breaker_open", "breaker" => self.name).set(open);
+        for one in [Phase::Closed, Phase::HalfOpen, Phase::Open] {
+            let is = if one == phase { 1.0 } else { 0.0 };
+            metrics::gauge!("breaker_state", "breaker" => self.name, "state" => one.word()).set(is);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BreakerState> {
@@ -147,6 +198,34 @@ mod tests {
         assert!(breaker.admits());
         breaker.failed();
         assert!(!breaker.admits());
+    }
+
+    #[test]
+    fn successes_between_do_not_make_failures_undone() {
+        let clock = Clock::frozen("2026-11-20T10:00:00Z".parse().unwrap());
+        let breaker = Breaker::new("test", clock, BreakerRules::default());
+        for _ in 0..5 {
+            assert!(breaker.admits());
+            breaker.succeeded();
+            breaker.failed();
+        }
+        assert_eq!((breaker.phase(), breaker.admits()), (Phase::Open, false));
+    }
+
+    #[test]
+    fn late_answers_neither_close_an_open_breaker_nor_keep_it_open() {
+        let clock = Clock::frozen("2026-11-20T10:00:00Z".parse().unwrap());
+        let breaker = Breaker::new("test", clock.clone(), BreakerRules::default());
+        (0..5).for_each(|_| breaker.failed());
+        clock.advance(Duration::from_secs(3));
+        breaker.succeeded();
+        assert!(!breaker.admits(), "sent before it opened");
+        (0..20).for_each(|_| breaker.failed());
+        clock.advance(Duration::from_secs(27));
+        assert!(breaker.admits(), "open for 30 s and no longer");
+        assert_eq!(breaker.phase(), Phase::HalfOpen);
+        breaker.succeeded();
+        assert_eq!(breaker.phase(), Phase::Closed);
     }
 
     #[test]

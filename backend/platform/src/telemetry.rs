@@ -84,8 +84,17 @@ pub fn begin(
 
 impl Open {
     pub fn end(self, failed: bool) {
+        self.end_with(failed, Vec::new);
+    }
+
+    /// Ends it with what is known by now; asked for only when it is needed.
+    pub fn end_with(
+        self,
+        failed: bool,
+        attributes: impl FnOnce() -> Vec<(&'static str, String)>,
+    ) {
         if let Some(span) = self.0 {
-            record(Span { failed, ..span });
+            record(Span { failed, attributes: attributes(), ..span });
         }
     }
 }

@@ -68,6 +68,26 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Idempotent<T> {
     }
 }
 
+/// The JSON body of a POST whose `Idempotency-Key` is optional.
+#[derive(Debug)]
+pub struct Posted<T> {
+    pub input: T,
+    pub key: Option<IdempotencyKey>,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if request.headers().contains_key("idempotency-key") {
+            let Idempotent { input, key } = Idempotent::from_request(request, state).await?;
+            return Ok(Posted { input, key: Some(key) });
+        }
+        let Json(input) = Json::from_request(request, state).await?;
+        Ok(Posted { input, key: None })
+    }
+}
+
 fn route_of(parts: &Parts) -> String {
     let matched = parts.extensions.get::<axum::extract::MatchedPath>();
     format!("{} {}", parts.method, matched.map_or(parts.uri.path(), |m| m.as_str()))

@@ -10,8 +10,8 @@ use super::{ReadModel, lock_id};
 use crate::config::Broker;
 use crate::consumer::Received;
 
-/// Events of one transaction.
-const BATCH: usize = 2_000;
+/// Events of one transaction: most orders of a log lie within so many.
+const BATCH: usize = 10_000;
 /// With so little left to read, the live fold is stopped for the rest.
 const NEARLY_THERE: i64 = 2_000;
 /// Rounds of reading what came meanwhile.
@@ -66,9 +66,12 @@ pub async fn replay(
         .fetch_one(&mut *connection)
         .await?;
     ensure!(free, "another replay of {} is running", model.name());
+    // The copy means nothing before the swap, whose commit waits for all of it.
+    run(connection, "SET synchronous_commit = off").await?;
     let copy = format!("{}_rebuilt", model.table());
     run(connection, &format!("DROP TABLE IF EXISTS {copy}")).await?;
     run(connection, &format!("CREATE TABLE {copy} (LIKE {} INCLUDING ALL)", model.table())).await?;
+    let indexes = take_indexes(connection, &copy).await?;
     let topics = model.topics().to_vec();
     let opened = broker.clone();
     let log = tokio::task::spawn_blocking(move || Log::open(&opened, &topics)).await??;
@@ -79,8 +82,13 @@ pub async fn replay(
         rounds += 1;
         ensure!(rounds < MOST_ROUNDS, "the log grows faster than it is read");
     }
+    for index in &indexes {
+        run(connection, index).await?;
+    }
+    run(connection, &format!("ANALYZE {copy}")).await?;
     let mut tx = connection.begin().await?;
-    sqlx::query("SET LOCAL lock_timeout = '60s'").execute(&mut *tx).await?;
+    run(&mut tx, "SET LOCAL synchronous_commit = on").await?;
+    run(&mut tx, "SET LOCAL lock_timeout = '60s'").await?;
     // From here the live fold waits.
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock_id(model)).execute(&mut *tx).await?;
     reader.look_ahead().await?;
@@ -99,6 +107,27 @@ pub async fn replay(
     report.events = reader.events;
     report.seconds = began.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Drops the indexes that only reading needs, and gives the statements that make
+/// them again: at once they take a fraction of the time that row by row does.
+async fn take_indexes(
+    connection: &mut PgConnection,
+    copy: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let found: Vec<(String, String)> = sqlx::query_as(
+        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
+         WHERE indrelid = $1::regclass AND NOT indisunique",
+    )
+    .bind(copy)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut statements = Vec::new();
+    for (name, statement) in found {
+        run(connection, &format!("DROP INDEX {name}")).await?;
+        statements.push(statement);
+    }
+    Ok(statements)
 }
 
 /// The names in it are those that the model declares.
@@ -169,7 +198,7 @@ async fn compare(
     let both = format!(
         "WITH both_models AS (
             SELECT {key}, l.version IS NOT NULL AND r.version IS NOT NULL
-                       AND to_jsonb(l) = to_jsonb(r) AS same,
+                       AND l IS NOT DISTINCT FROM r AS same,
                    r.version IS NOT NULL AND coalesce(l.version, 0) < r.version
                        AND r.updated_at > now() - make_interval(secs => $1) AS behind
             FROM {live} l FULL JOIN {copy} r USING ({key}))"
@@ -186,13 +215,17 @@ async fn compare(
         "{both} SELECT concat_ws(' ', {key}) FROM both_models
          WHERE NOT same AND NOT behind LIMIT {MOST_NAMED}"
     );
-    let named = sqlx::query_scalar(AssertSqlSafe(named)).bind(lag).fetch_all(&mut *tx).await?;
+    let differing: i64 = row.try_get("differing")?;
+    let named = match differing {
+        0 => Vec::new(),
+        _ => sqlx::query_scalar(AssertSqlSafe(named)).bind(lag).fetch_all(&mut *tx).await?,
+    };
     Ok(Report {
         model: model.name(),
         rows: row.try_get("rows")?,
         equal: row.try_get("same")?,
         behind: row.try_get("behind")?,
-        differing: row.try_get("differing")?,
+        differing,
         named,
         ..Report::default()
     })

@@ -21,10 +21,8 @@ mod store;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use contracts::clients::{CartClient, CatalogClient};
 use contracts::generated::bellavista::cart::v1::carts_server::CartsServer;
-use platform::lifecycle::Lifecycle;
 use platform::{Context, Service, idempotency};
 
 use crate::commands::App;
@@ -56,27 +54,13 @@ pub fn build(ctx: Context, catalog: Arc<dyn CatalogClient>) -> anyhow::Result<Bu
     };
     let verifier = ctx.verifier.clone();
     let server = CartService { app: app.clone(), verifier: verifier.clone() };
-    let lifecycle = ctx.lifecycle.clone();
+    let pruned = ctx.clone();
     let service = Service::new(ctx)
         .rest(rest::router(rest::Rest { app: app.clone(), verifier }))
         .grpc(move |routes| {
             routes.add_service(CartsServer::new(server));
         })
         .consumer(consumers::consumer(app.clone()))
-        .task("cart-prune", prune(app.clone(), lifecycle));
+        .task("cart-prune", idempotency::pruning(pruned));
     Ok(Built { service, client: Arc::new(LocalCarts { app }) })
-}
-
-const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
-const PRUNE_BATCH: i64 = 5_000;
-
-/// Forgets idempotency records whose time is over.
-async fn prune(app: App, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    while lifecycle.sleep(PRUNE_EVERY).await {
-        let pruned = idempotency::prune(&app.pool, app.clock.now(), PRUNE_BATCH).await;
-        if let Err(error) = pruned.context("pruning") {
-            tracing::warn!(error = format!("{error:#}"), "idempotency records stay for now");
-        }
-    }
-    Ok(())
 }

@@ -1,14 +1,13 @@
 //! The cart over REST: one per user or guest, named by the token.
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use platform::auth::{Principal, Subject, Verifier};
-use platform::http::{Idempotent, Json, PathOf, QueryOf};
-use platform::idempotency::{self, Answer, Entered, IdempotencyKey};
+use platform::http::{Json, PathOf, Posted, QueryOf};
+use platform::idempotency::{self, Answer, Entered};
 use platform::validate::Checks;
 use platform::{ApiError, Kind};
-use serde::de::DeserializeOwned;
 use shared_types::cart::{AddItem, Cart, ChangeItem, MergeCart};
 use shared_types::{CartItemId, Problem, Sku};
 use sqlx::PgConnection;
@@ -34,25 +33,6 @@ pub fn router(rest: Rest) -> OpenApiRouter {
         .routes(routes!(change_item, remove_item))
         .routes(routes!(merge_carts))
         .with_state(rest)
-}
-
-/// A body whose `Idempotency-Key` is optional.
-struct Posted<T> {
-    input: T,
-    key: Option<IdempotencyKey>,
-}
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if request.headers().contains_key("idempotency-key") {
-            let Idempotent { input, key } = Idempotent::from_request(request, state).await?;
-            return Ok(Posted { input, key: Some(key) });
-        }
-        let Json(input) = Json::from_request(request, state).await?;
-        Ok(Posted { input, key: None })
-    }
 }
 
 fn owner_of(caller: &Principal) -> Result<Owner, ApiError> {
@@ -141,18 +121,10 @@ async fn add_item(
     check_qty(&mut checks, app, 1, qty);
     checks.finish()?;
     let sku = sku.ok_or_else(|| ApiError::invalid(Vec::new()))?;
-    let Some(key) = posted.key else {
-        let variant = commands::sellable(app, &sku).await?;
-        let mut tx = app.pool.begin().await?;
-        commands::add_item(app, &mut tx, owner, &variant, qty).await?;
-        let cart = queries::cart(app, &mut tx, owner, None).await?;
-        tx.commit().await?;
-        return Ok((StatusCode::CREATED, Json(cart)).into_response());
-    };
     // Before the transaction: looking up must not wait for a second connection
     // while holding one. A replay does not care what came of it.
     let variant = commands::sellable(app, &sku).await;
-    match idempotency::enter(&app.pool, &key).await? {
+    match idempotency::enter_if(&app.pool, posted.key.as_ref()).await? {
         Entered::Replay(answer) => Ok(answer.into_response()),
         Entered::Run(mut work) => {
             commands::add_item(app, work.tx(), owner, &variant?, qty).await?;

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use contracts::events::products::{PriceChanged, ProductUpdated, ProductVariant};
 use contracts::generated::bellavista::inventory::v1::OpenStockRequest;
+use http::StatusCode;
 use platform::auth::Principal;
+use platform::http::REST_PREFIX;
+use platform::idempotency::{self, Answer, Entered, IdempotencyKey};
 use platform::outbox::NewEvent;
 use platform::validate::Checks;
 use platform::{ApiError, Failure, Kind, etag};
@@ -38,48 +41,84 @@ impl Failure for ProductRefusal {
 }
 
 /// Makes a product, then offers its opening stock to inventory. The answer
-/// says `stockPending` when inventory did not acknowledge it.
+/// says `stockPending` when inventory did not acknowledge it. Done once under an
+/// idempotency key.
 pub async fn create(
     app: &App,
     caller: &Principal,
     input: ProductInput,
-) -> Result<StoredProduct, ApiError> {
+    once: Option<&IdempotencyKey>,
+) -> Result<Answer, ApiError> {
     let mut checks = Checks::new();
     let draft = domain::draft(input, &mut checks);
     checks.finish()?;
     let draft =
         draft.ok_or_else(|| ApiError::internal(anyhow::anyhow!("a draft without errors")))?;
+    let Some(key) = once else {
+        let mut tx = app.ctx.pool.begin().await?;
+        let mut product = insert(app, &mut tx, caller, &draft).await?;
+        tx.commit().await?;
+        open_stock(app, &mut product).await;
+        return made(app, &product);
+    };
+    let _permit = app.keyed.acquire().await.map_err(ApiError::internal)?;
+    // Its lock is held until inventory has answered, so that nobody is told of the
+    // product before that is known; the record is there with the product.
+    let mut lock = match idempotency::enter(&app.ctx.pool, key).await? {
+        Entered::Replay(answer) => return Ok(answer),
+        Entered::Run(work) => work,
+    };
     let mut tx = app.ctx.pool.begin().await?;
+    let mut product = insert(app, &mut tx, caller, &draft).await?;
+    idempotency::record(&mut tx, key, &made(app, &product)?, app.ctx.clock.now()).await?;
+    tx.commit().await?;
+    open_stock(app, &mut product).await;
+    let answer = made(app, &product)?;
+    idempotency::amend(lock.tx(), key, &answer).await?;
+    lock.begun().await?;
+    Ok(answer)
+}
+
+fn made(app: &App, product: &StoredProduct) -> Result<Answer, ApiError> {
+    let answer = Answer::json(StatusCode::CREATED, &product.shown(app.config.low_at))?;
+    Ok(answer.located(format!("{REST_PREFIX}/products/{}", product.id)))
+}
+
+/// Writes a product with its variants, prices and events.
+async fn insert(
+    app: &App,
+    tx: &mut PgConnection,
+    caller: &Principal,
+    draft: &Draft,
+) -> Result<StoredProduct, ApiError> {
     let id: ProductId = app.ctx.ids.next();
-    refuse_taken_skus(&mut tx, id, &draft).await?;
+    refuse_taken_skus(tx, id, draft).await?;
     let now = app.ctx.clock.now();
     let mut product = StoredProduct {
         id,
-        slug: free_slug(&mut tx, &draft.title, id).await?,
+        slug: free_slug(tx, &draft.title, id).await?,
         title: String::new(),
         description: String::new(),
         status: ProductStatus::Draft,
         media: Vec::new(),
         from_minor: 0,
-        version: 1,
+        version: store::FIRST_VERSION,
         created_at: now,
         updated_at: now,
         categories: Vec::new(),
         variants: Vec::new(),
     };
-    take_over(&mut product, &draft);
-    write::insert_product(&mut tx, &product).await.map_err(slug_race)?;
-    write::set_categories(&mut tx, id, &draft).await?;
+    take_over(&mut product, draft);
+    write::insert_product(tx, &product).await.map_err(slug_race)?;
+    write::set_categories(tx, id, draft).await?;
     let mut events = Vec::new();
     for (position, wanted) in draft.variants.iter().enumerate() {
-        let variant = add_variant(app, &mut tx, &product, wanted, position, caller).await?;
+        let variant = add_variant(app, tx, &product, wanted, position, caller).await?;
         events.push(price_event(app, &product, None, &variant)?);
         product.variants.push(variant);
     }
     events.insert(0, NewEvent::of(&app.ctx.ids, &updated(&product)).map_err(ApiError::internal)?);
-    app.ctx.outbox.append_all(&mut tx, events).await?;
-    tx.commit().await?;
-    open_stock(app, &mut product).await;
+    app.ctx.outbox.append_all(tx, events).await?;
     Ok(product)
 }
 

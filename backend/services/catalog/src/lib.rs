@@ -24,8 +24,9 @@ use std::sync::Arc;
 
 use contracts::clients::{CatalogClient, StockClient};
 use contracts::generated::bellavista::catalog::v1::catalog_server::CatalogServer;
-use platform::{Context, Service};
+use platform::{Context, Service, idempotency};
 use sqlx::migrate::Migrator;
+use tokio::sync::Semaphore;
 
 use crate::config::CatalogConfig;
 
@@ -37,7 +38,12 @@ struct App {
     ctx: Context,
     config: Arc<CatalogConfig>,
     stock: Arc<dyn StockClient>,
+    /// Products that are made under an idempotency key at once: each needs two
+    /// connections.
+    keyed: Arc<Semaphore>,
 }
+
+const KEYED_AT_ONCE: usize = 4;
 
 /// The service, and how services in the same process call it.
 pub struct Built {
@@ -48,16 +54,18 @@ pub struct Built {
 /// Builds the service; opening stock goes to `stock`.
 pub fn build(ctx: Context, stock: Arc<dyn StockClient>) -> anyhow::Result<Built> {
     let config: CatalogConfig = ctx.config.section("catalog")?;
-    let app = App { ctx: ctx.clone(), config: Arc::new(config), stock };
+    let keyed = Arc::new(Semaphore::new(KEYED_AT_ONCE));
+    let app = App { ctx: ctx.clone(), config: Arc::new(config), stock, keyed };
     let client = Arc::new(grpc::Lookup::new(app.clone()));
     let server = CatalogServer::new(grpc::Server::new(app.clone()));
     let opening = commands::open_pending_stock(app.clone());
-    let service = Service::new(ctx)
+    let service = Service::new(ctx.clone())
         .rest(rest::router(app.clone()))
         .grpc(move |routes| {
             routes.add_service(server);
         })
         .consumer(consumers::consumer(app))
-        .task("opening stock", opening);
+        .task("opening stock", opening)
+        .task("catalog-prune", idempotency::pruning(ctx));
     Ok(Built { service, client })
 }

@@ -3,9 +3,9 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use platform::auth::Principal;
-use platform::http::{Json, PathOf, QueryOf, REST_PREFIX};
+use platform::http::{Json, PathOf, Posted, QueryOf};
 use platform::paging::Paging;
 use platform::{ApiError, etag};
 use shared_types::catalog::{Category, PriceRecord, Product, ProductInput};
@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::queries::{self, ProductList, StoredProduct};
+use crate::store::FIRST_VERSION;
 use crate::{App, commands};
 
 pub fn router(app: App) -> OpenApiRouter {
@@ -65,26 +66,24 @@ async fn show(
 
 /// Make a product with its variants, prices and opening stock.
 #[utoipa::path(post, path = "/products", tag = "catalog", request_body = ProductInput,
+    params(("Idempotency-Key" = Option<String>, Header,
+            description = "Makes one product, however often it is sent.")),
     responses(
         (status = 201, description = "The product, with `Location` and `ETag`. `stockPending`: its stock follows.", body = Product),
-        (status = 400, description = "Not JSON.", body = Problem),
+        (status = 400, description = "Not JSON, or no good `Idempotency-Key`.", body = Problem),
         (status = 401, description = "Sign in.", body = Problem),
         (status = 403, description = "Needs MERCHANT.", body = Problem),
-        (status = 409, description = "`catalog.sku_taken`.", body = Problem),
-        (status = 422, description = "Wrong fields, all of them.", body = Problem),
+        (status = 409, description = "`catalog.sku_taken`, `idempotency.in_flight`.", body = Problem),
+        (status = 422, description = "Wrong fields, all of them; `idempotency.mismatch`.", body = Problem),
     ))]
 async fn create(
     State(app): State<App>,
     caller: Principal,
-    Json(input): Json<ProductInput>,
+    Posted { input, key }: Posted<ProductInput>,
 ) -> Result<Response, ApiError> {
     allowed(&caller)?;
-    let product = commands::create(&app, &caller, input).await?;
-    let mut response = with_etag(&app, StatusCode::CREATED, &product);
-    let location = format!("{REST_PREFIX}/products/{}", product.id);
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
+    let mut response = commands::create(&app, &caller, input, key.as_ref()).await?.into_response();
+    response.headers_mut().insert(header::ETAG, etag::of(FIRST_VERSION));
     Ok(response)
 }
 

@@ -13,6 +13,9 @@ use sqlx::{PgConnection, PgPool, Row};
 
 use crate::domain;
 
+/// Of a product that nobody has changed yet.
+pub const FIRST_VERSION: i64 = 1;
+
 /// A product as it is stored.
 #[derive(Clone, Debug)]
 pub struct StoredProduct {

@@ -1,7 +1,9 @@
 //! Registering and looking at an account.
 
 use contracts::events::users::UserRegistered;
+use http::StatusCode;
 use platform::auth::Principal;
+use platform::idempotency::{self, Answer, Entered, IdempotencyKey};
 use platform::validate::Checks;
 use platform::{ApiError, Failure, Kind};
 use shared_types::identity::{Registration, User};
@@ -33,12 +35,23 @@ impl Failure for RegisterRefusal {
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 10..=128;
 
 /// Makes an account. Only staff and service accounts may give it roles other
-/// than `CUSTOMER`, and nobody roles beyond their own.
+/// than `CUSTOMER`, and nobody roles beyond their own. Done once under an
+/// idempotency key.
 pub async fn register(
     app: &App,
     caller: Option<&Principal>,
     input: Registration,
-) -> Result<User, ApiError> {
+    once: Option<&IdempotencyKey>,
+) -> Result<Answer, ApiError> {
+    if let Some(key) = once {
+        // Hashing a password is expensive; a repetition needs none.
+        let mut connection = app.ctx.pool.acquire().await?;
+        let before = idempotency::find(&mut connection, key).await?;
+        drop(connection);
+        if let Some(before) = before {
+            return again(app, before).await;
+        }
+    }
     let roles = granted_roles(caller, &input)?;
     let mut checks = Checks::new();
     let email = checks.email("email", &input.email);
@@ -62,14 +75,43 @@ pub async fn register(
         password_hash: app.passwords.hash(input.password).await?,
         roles: roles.clone(),
     };
-    let mut tx = app.ctx.pool.begin().await?;
+    let mut work = match idempotency::enter_if(&app.ctx.pool, once).await? {
+        Entered::Replay(before) => return again(app, before).await,
+        Entered::Run(work) => work,
+    };
     let now = app.ctx.clock.now();
-    if !store::insert_user(&mut tx, &row, &email_hash(app, &email), now).await? {
+    if !store::insert_user(work.tx(), &row, &email_hash(app, &email), now).await? {
         return Err(RegisterRefusal::EmailTaken.into());
     }
-    app.ctx.outbox.append(&mut tx, &UserRegistered { user_id: row.id }).await?;
-    tx.commit().await?;
-    Ok(User { id: row.id, email, first_name, last_name, phone, roles })
+    app.ctx.outbox.append(work.tx(), &UserRegistered { user_id: row.id }).await?;
+    work.finish(Answer::json(StatusCode::CREATED, &row.id)?, now).await?;
+    Answer::json(
+        StatusCode::CREATED,
+        &User { id: row.id, email, first_name, last_name, phone, roles },
+    )
+}
+
+/// The key of a registration. Its fingerprint is keyed: a plain hash would let
+/// passwords be guessed.
+pub fn registration_key(
+    app: &App,
+    caller: Option<&Principal>,
+    key: &str,
+    input: &Registration,
+) -> Result<IdempotencyKey, ApiError> {
+    let payload = serde_json::to_string(input).map_err(ApiError::internal)?;
+    let fingerprint = app.ctx.cipher.blind_index("idempotency.registration", &payload);
+    IdempotencyKey::printed("POST /users/register", caller, key, fingerprint)
+}
+
+/// The answer to a registration that was made before. Only the account's id is on
+/// record: the rest is personal and read from the account itself.
+async fn again(app: &App, before: Answer) -> Result<Answer, ApiError> {
+    let id: UserId = serde_json::from_slice(&before.body).map_err(ApiError::internal)?;
+    let row = store::find_user(&app.ctx.pool, id).await?;
+    let row = row.ok_or_else(|| ApiError::not_found("identity.no_such_user"))?;
+    let answer = Answer::json(before.status, &opened(app, row)?)?;
+    Ok(Answer { replayed: true, ..answer })
 }
 
 fn granted_roles(caller: Option<&Principal>, input: &Registration) -> Result<Vec<Role>, ApiError> {

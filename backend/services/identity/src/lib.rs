@@ -20,7 +20,7 @@ mod throttle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::{Context, Service};
+use platform::{Context, Service, idempotency};
 use sqlx::migrate::Migrator;
 
 use crate::config::IdentityConfig;
@@ -60,5 +60,9 @@ pub fn build(ctx: Context) -> anyhow::Result<Service> {
         Ok(())
     };
     let (rest, root) = rest::routers(app);
-    Ok(Service::new(ctx).rest(rest).root(root).task("session sweep", sweep))
+    Ok(Service::new(ctx.clone())
+        .rest(rest)
+        .root(root)
+        .task("session sweep", sweep)
+        .task("identity-prune", idempotency::pruning(ctx)))
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use platform::ApiError;
 use platform::auth::Principal;
 use platform::http::{Json, PathOf};
+use platform::idempotency::{self, Answer};
 use shared_types::identity::{Login, Refresh, Registration, Tokens, User};
 use shared_types::{Problem, UserId};
 use utoipa_axum::router::OpenApiRouter;
@@ -35,21 +36,30 @@ const CLIENT_ADDRESS: &str = "x-bv-client-address";
 
 /// Make an account.
 #[utoipa::path(post, path = "/users/register", tag = "identity", request_body = Registration,
+    params(("Idempotency-Key" = Option<String>, Header,
+            description = "Makes one account, however often it is sent; at least 16 characters without a credential.")),
     responses(
         (status = 201, description = "The account.", body = User),
-        (status = 400, description = "Not JSON.", body = Problem),
+        (status = 400, description = "Not JSON, or no good `Idempotency-Key`.", body = Problem),
         (status = 403, description = "`auth.role_missing`: only an administrator gives roles.", body = Problem),
-        (status = 409, description = "`identity.email_taken`.", body = Problem),
-        (status = 422, description = "Wrong fields, all of them.", body = Problem),
+        (status = 409, description = "`identity.email_taken`, `idempotency.in_flight`.", body = Problem),
+        (status = 422, description = "Wrong fields, all of them; `idempotency.mismatch`.", body = Problem),
     ))]
 async fn register(
     State(app): State<App>,
     caller: Option<axum::Extension<Principal>>,
+    headers: HeaderMap,
     Json(input): Json<Registration>,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Answer, ApiError> {
     let caller = caller.map(|axum::Extension(principal)| principal);
-    let user = accounts::register(&app, caller.as_ref(), input).await?;
-    Ok((StatusCode::CREATED, Json(user)))
+    let key = match headers.contains_key("idempotency-key") {
+        true => {
+            let key = idempotency::header_value(&headers)?;
+            Some(accounts::registration_key(&app, caller.as_ref(), &key, &input)?)
+        }
+        false => None,
+    };
+    accounts::register(&app, caller.as_ref(), input, key.as_ref()).await
 }
 
 /// Sign in.

@@ -28,7 +28,7 @@ use contracts::clients::fault::FaultSwitch;
 use contracts::clients::{SetAsideClient, StockClient};
 use contracts::generated::bellavista::inventory::v1::inventory_server::InventoryServer;
 use platform::projection::{self, ReadModel};
-use platform::{Context, Service};
+use platform::{Context, Service, idempotency};
 
 use crate::client::LocalStock;
 use crate::commands::{Stockroom, expire};
@@ -63,7 +63,8 @@ pub fn build(ctx: Context, fault: FaultSwitch) -> anyhow::Result<Built> {
             routes.add_service(InventoryServer::new(server));
         })
         .consumer(consumers::consumer(room.clone()))
-        .task("inventory-expiry", expire::run(room, lifecycle));
+        .task("inventory-expiry", expire::run(room, lifecycle))
+        .task("inventory-prune", idempotency::pruning(reading.clone()));
     for model in read_models() {
         service = service.task("inventory-read-model", projection::live(reading.clone(), model));
     }

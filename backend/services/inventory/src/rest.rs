@@ -6,7 +6,8 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use platform::auth::Principal;
-use platform::http::{Json, PathOf, QueryOf};
+use platform::http::{Json, PathOf, Posted, QueryOf};
+use platform::idempotency::Answer;
 use platform::paging::Paging;
 use platform::validate::Checks;
 use platform::{ApiError, trace};
@@ -181,18 +182,21 @@ async fn get_stock(
     post,
     path = "/inventory/{sku}/adjustments",
     tag = "inventory",
-    params(("sku" = String, Path, description = "The sku")),
+    params(
+        ("sku" = String, Path, description = "The sku"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Adjusts once, however often it is sent"),
+    ),
     request_body = Adjustment,
     responses(
         (status = 200, description = "The stock afterwards", body = Stock),
-        (status = 400, description = "The body is no JSON", body = Problem),
+        (status = 400, description = "The body is no JSON, or no good `Idempotency-Key`", body = Problem),
         (status = 401, description = "Sign in first", body = Problem),
         (status = 403, description = "Needs the role MERCHANT", body = Problem),
         (status = 404, description = "Nobody ever opened stock for this sku", body = Problem),
-        (status = 409, description = "`inventory.stale`: another quantity is on hand (`onHand`); `inventory.committed`: the units are promised (`committed`)", body = Problem),
+        (status = 409, description = "`inventory.stale`: another quantity is on hand (`onHand`); `inventory.committed`: the units are promised (`committed`); `idempotency.in_flight`", body = Problem),
         (status = 413, description = "The body is too large", body = Problem),
         (status = 415, description = "The body is not application/json", body = Problem),
-        (status = 422, description = "Wrong fields, or no such warehouse", body = Problem),
+        (status = 422, description = "Wrong fields, or no such warehouse; `idempotency.mismatch`", body = Problem),
         (status = 503, description = "Not available now", body = Problem),
     ),
     security(("bearer" = []))
@@ -201,8 +205,8 @@ async fn adjust_stock(
     State(room): State<Stockroom>,
     caller: Principal,
     PathOf(name): PathOf<String>,
-    Json(input): Json<Adjustment>,
-) -> Result<Json<Stock>, ApiError> {
+    Posted { input, key }: Posted<Adjustment>,
+) -> Result<Answer, ApiError> {
     caller.require_role(Role::Merchant)?;
     let sku: Sku = name.parse().map_err(|_| ApiError::not_found("inventory.unknown_sku"))?;
     let mut checks = Checks::new();
@@ -220,7 +224,7 @@ async fn adjust_stock(
         warehouse: input.warehouse,
         actor: caller.actor(),
     };
-    Ok(Json(adjust::adjust(&room, &adjust).await?))
+    adjust::adjust(&room, &adjust, key.as_ref()).await
 }
 
 /// Every change of what is on hand of a sku, newest first.

@@ -25,6 +25,28 @@ async fn a_merchant_makes_a_product_that_everybody_finds_by_id_and_slug() {
 }
 
 #[tokio::test]
+async fn a_product_sent_often_under_one_key_is_made_once() {
+    let house = house().await;
+    let send = |key: &str, body: Value| {
+        house.client.post("/products").bearer(&house.merchant).key(key).json(&body).send()
+    };
+    let sends = (0..8).map(|_| send("once", lamp("LAMP-1")));
+    let answers = futures_util::future::join_all(sends).await;
+    for answer in &answers {
+        assert_eq!((answer.status.as_u16(), answer.text()), (201, answers[0].text()));
+        assert_eq!(answer.etag(), "\"v1\"");
+        assert_eq!(answer.header("location"), answers[0].header("location"));
+    }
+    let replayed = answers.iter().filter(|a| a.header("idempotency-replayed") == "true").count();
+    assert_eq!(replayed, 7);
+    assert_eq!(answers[0].value().get("stockPending"), None, "inventory had answered");
+    assert_eq!(house.shelf.opened(), [("LAMP-1".to_owned(), 7)]);
+    send("once", lamp("LAMP-2")).await.expect_problem(422, "idempotency.mismatch");
+    send("another", lamp("LAMP-1")).await.expect_problem(409, "catalog.sku_taken");
+    send("another", lamp("LAMP-2")).await.expect(201);
+}
+
+#[tokio::test]
 async fn only_merchants_and_services_make_products() {
     let house = house().await;
     let send = |token: Option<String>| {

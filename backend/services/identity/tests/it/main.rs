@@ -53,6 +53,34 @@ async fn an_address_has_one_account_whatever_its_case() {
 }
 
 #[tokio::test]
+async fn a_registration_sent_often_under_one_key_makes_one_account_and_stores_no_secret() {
+    let (bench, client) = house().await;
+    let send = |key: &str, body: serde_json::Value| {
+        client.post("/users/register").key(key).json(&body).send()
+    };
+    let key = "registration-of-ada";
+    let answers = futures_util::future::join_all((0..4).map(|_| send(key, ada()))).await;
+    assert!(answers.iter().all(|a| a.status == 201 && a.text() == answers[0].text()));
+    let replayed = answers.iter().filter(|a| a.header("idempotency-replayed") == "true").count();
+    assert_eq!(replayed, 3);
+    let mut other = ada();
+    other["password"] = json!("another long password");
+    send(key, other).await.expect_problem(422, "idempotency.mismatch");
+    send("a-key-of-its-own", ada()).await.expect_problem(409, "identity.email_taken");
+    send("short", ada()).await.expect_problem(400, "idempotency.key_invalid");
+    let kept: Vec<String> = sqlx::query_scalar("SELECT t::text FROM idempotency_records t")
+        .fetch_all(bench.pool())
+        .await
+        .unwrap();
+    let body: Vec<u8> = sqlx::query_scalar("SELECT body FROM idempotency_records")
+        .fetch_one(bench.pool())
+        .await
+        .unwrap();
+    let kept = [kept.join(" "), String::from_utf8(body).unwrap()].join(" ").to_lowercase();
+    assert!(!kept.contains("ada") && !kept.contains("password"), "{kept}");
+}
+
+#[tokio::test]
 async fn every_bad_field_is_named() {
     let (_bench, client) = house().await;
     let answer = client.post("/users/register").json(&json!({"email": "nobody"})).send().await;

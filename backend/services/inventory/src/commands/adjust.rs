@@ -1,5 +1,7 @@
 //! Manual adjustments: compare-and-set.
 
+use http::StatusCode;
+use platform::idempotency::{self, Answer, Entered, IdempotencyKey};
 use platform::{ApiError, Failure, Kind, audit};
 use serde_json::{Map, Value, json};
 use shared_types::Sku;
@@ -82,11 +84,29 @@ impl From<AdjustRefusal> for AdjustError {
 /// Units that fit a place; far from where sums overflow.
 pub const MOST_ON_HAND: i64 = 1_000_000_000_000;
 
-/// Adds or takes units, provided that the caller knows what is there.
-pub async fn adjust(room: &Stockroom, input: &Adjust) -> Result<Stock, ApiError> {
+/// Adds or takes units, provided that the caller knows what is there. Done once
+/// under an idempotency key.
+pub async fn adjust(
+    room: &Stockroom,
+    input: &Adjust,
+    once: Option<&IdempotencyKey>,
+) -> Result<Answer, ApiError> {
+    match idempotency::enter_if(&room.pool, once).await? {
+        Entered::Replay(answer) => Ok(answer),
+        Entered::Run(mut work) => {
+            let stock = adjust_within(room, work.tx(), input).await?;
+            work.finish(Answer::json(StatusCode::OK, &stock)?, room.clock.now()).await
+        }
+    }
+}
+
+async fn adjust_within(
+    room: &Stockroom,
+    tx: &mut PgConnection,
+    input: &Adjust,
+) -> Result<Stock, ApiError> {
     let key = input.sku.key();
-    let mut tx = room.pool.begin().await?;
-    let found = find_place(room, &mut tx, &key, input.warehouse.as_deref()).await?;
+    let found = find_place(room, tx, &key, input.warehouse.as_deref()).await?;
     let item = found.shelf.items.get(&key).ok_or(AdjustError::Unknown)?;
     let here = item.place(&found.warehouse).map_or(Level::default(), |p| p.level);
     let known = if input.warehouse.is_some() { here.on_hand } else { item.on_hand() };
@@ -103,15 +123,14 @@ pub async fn adjust(room: &Stockroom, input: &Adjust) -> Result<Stock, ApiError>
         counted: false,
     };
     let before = here.on_hand;
-    let shelf = apply(room, &mut tx, &key, found, &change).await?;
+    let shelf = apply(room, tx, &key, found, &change).await?;
     let item = shelf.items.get(&key).ok_or(AdjustError::Unknown)?;
     let stock = queries::stock_of(item);
     let entry = audit::Entry::new(&input.actor, "inventory.adjust", format!("sku:{key}"))
         .before(&before)
         .after(&stock)
         .because(&input.reason);
-    room.audit.record(&mut tx, entry).await?;
-    tx.commit().await?;
+    room.audit.record(tx, entry).await?;
     Ok(stock)
 }
 

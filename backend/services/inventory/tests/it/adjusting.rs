@@ -64,6 +64,37 @@ async fn of_many_adjustments_with_one_belief_one_counts() {
 }
 
 #[tokio::test]
+async fn an_adjustment_sent_often_under_one_key_counts_once() {
+    let shop = Arc::new(shop().await);
+    shop.open("A", 10).await;
+    let token = shop.merchant();
+    let body = json!({"delta": 4, "reason": "found", "expectedOnHand": 10});
+    let send = |key: &'static str, body: Value| {
+        let (shop, token) = (shop.clone(), token.clone());
+        async move {
+            let post = shop.http.post("/inventory/a/adjustments").bearer(&token).key(key);
+            post.json(&body).send().await
+        }
+    };
+    let mut sends = JoinSet::new();
+    for _ in 0..8 {
+        sends.spawn(send("once", body.clone()));
+    }
+    let answers = sends.join_all().await;
+    assert!(answers.iter().all(|a| a.status == 200 && a.text() == answers[0].text()));
+    let replayed = answers.iter().filter(|a| a.header("idempotency-replayed") == "true").count();
+    assert_eq!(replayed, 7);
+    assert_eq!(shop.level("A").await, [14, 0, 0, 14]);
+    let other = json!({"delta": 5, "reason": "found", "expectedOnHand": 10});
+    send("once", other.clone()).await.expect_problem(422, "idempotency.mismatch");
+    send("another", other).await.expect_problem(409, "inventory.stale");
+    let right = json!({"delta": 5, "reason": "found", "expectedOnHand": 14});
+    send("third", right).await.expect(200);
+    assert_eq!(shop.level("A").await, [19, 0, 0, 19]);
+    shop.prove().await;
+}
+
+#[tokio::test]
 async fn wrong_fields_are_all_named() {
     let shop = shop().await;
     shop.open("A", 10).await;

@@ -44,7 +44,7 @@ impl ReadModel for OrderSummaries {
         events: &[Received],
     ) -> anyhow::Result<()> {
         let folded = Folded::of(events);
-        begin(tx, table, &folded.begun).await?;
+        begin(tx, table, &folded.rows).await?;
         go_on(tx, table, &folded.changes).await?;
         Ok(())
     }
@@ -73,7 +73,10 @@ struct Change {
 /// A batch, per order.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Folded {
-    begun: BTreeMap<Uuid, Begun>,
+    /// Orders that begin here, with what followed in the same batch: a batch is a
+    /// stretch of the log, so nothing between is missing.
+    rows: BTreeMap<Uuid, (Begun, Change)>,
+    /// What happened to orders that began before.
     changes: BTreeMap<Uuid, Change>,
 }
 
@@ -81,6 +84,12 @@ impl Folded {
     fn of(events: &[Received]) -> Self {
         let mut folded = Folded::default();
         events.iter().for_each(|event| folded.take(event));
+        for (order, (begun, change)) in &mut folded.rows {
+            if let Some(later) = folded.changes.remove(order) {
+                *change = later;
+            }
+            change.version = change.version.max(begun.version);
+        }
         folded
     }
 
@@ -90,7 +99,8 @@ impl Folded {
             <OrderCreated as Event>::TYPE => {
                 let Some(created) = payload::<OrderCreated>(event) else { return };
                 let (version, at) = (event.aggregate_version, event.occurred_at);
-                self.begun.entry(order).or_insert(Begun { created, version, at });
+                let begun = Begun { created, version, at };
+                self.rows.entry(order).or_insert_with(|| (begun, Change::default()));
             }
             <OrderPaid as Event>::TYPE => {
                 let Some(paid) = payload::<OrderPaid>(event) else { return };
@@ -158,22 +168,30 @@ fn customer(created: &OrderCreated) -> String {
 async fn begin(
     tx: &mut PgConnection,
     table: &str,
-    begun: &BTreeMap<Uuid, Begun>,
+    begun: &BTreeMap<Uuid, (Begun, Change)>,
 ) -> Result<(), sqlx::Error> {
     if begun.is_empty() {
         return Ok(());
     }
     let sql = format!(
-        "INSERT INTO {table} (order_id, order_number, customer, status, currency, total, paid, refunded,
-            units, lines, created_at, version, updated_at)
-         SELECT b.id, b.number, b.customer, 'PENDING', b.currency, b.total::numeric, 0, 0,
-            b.units, b.lines, b.at, b.version, b.at
+        "INSERT INTO {table} AS s (order_id, order_number, customer, status, currency, total, paid,
+            refunded, units, lines, created_at, payment_id, reason, version, updated_at)
+         SELECT b.id, b.number, b.customer, b.status, b.currency, b.total::numeric,
+            coalesce(b.paid::numeric, 0), coalesce(b.refunded::numeric, 0), b.units, b.lines, b.at,
+            b.payment_id, b.reason, b.version, b.changed
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-                     $7::int[], $8::timestamptz[], $9::bigint[])
-              AS b(id, number, customer, currency, total, units, lines, at, version)
-         ON CONFLICT (order_id) DO NOTHING"
+                     $7::int[], $8::timestamptz[], $9::text[], $10::text[], $11::uuid[],
+                     $12::text[], $13::text[], $14::bigint[], $15::timestamptz[])
+              AS b(id, number, customer, currency, total, units, lines, at, status, paid,
+                   payment_id, refunded, reason, version, changed)
+         ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, paid = excluded.paid,
+            payment_id = excluded.payment_id, refunded = excluded.refunded,
+            reason = excluded.reason, version = excluded.version, updated_at = excluded.updated_at
+         WHERE s.version < excluded.version"
     );
-    let rows = || begun.values();
+    let rows = || begun.values().map(|(begun, _)| begun);
+    let later = || begun.values().map(|(_, change)| change);
+    let status = |change: &Change| change.status.unwrap_or(OrderStatus::Pending).as_str();
     sqlx::query(AssertSqlSafe(sql))
         .bind(begun.keys().copied().collect::<Vec<_>>())
         .bind(rows().map(|b| b.created.order_number.clone()).collect::<Vec<_>>())
@@ -183,7 +201,13 @@ async fn begin(
         .bind(rows().map(|b| b.created.items.iter().map(|i| i.qty).sum()).collect::<Vec<i64>>())
         .bind(rows().map(|b| b.created.items.len() as i32).collect::<Vec<_>>())
         .bind(rows().map(|b| b.at).collect::<Vec<_>>())
-        .bind(rows().map(|b| b.version).collect::<Vec<_>>())
+        .bind(later().map(status).collect::<Vec<_>>())
+        .bind(later().map(|c| c.paid.clone()).collect::<Vec<_>>())
+        .bind(later().map(|c| c.payment_id).collect::<Vec<_>>())
+        .bind(later().map(|c| c.refunded.clone()).collect::<Vec<_>>())
+        .bind(later().map(|c| c.reason.clone()).collect::<Vec<_>>())
+        .bind(later().map(|c| c.version).collect::<Vec<_>>())
+        .bind(begun.values().map(|(b, c)| c.at.unwrap_or(b.at)).collect::<Vec<_>>())
         .execute(tx)
         .await?;
     Ok(())
@@ -270,6 +294,27 @@ mod tests {
         assert_eq!(change.reason.as_deref(), Some("support_request"));
         assert!(change.paid.is_some() && change.refunded.is_some());
         assert_eq!(changes(&[paid(), canceled(), paid()]), folded, "read twice");
+    }
+
+    #[test]
+    fn what_follows_in_the_batch_of_the_first_event_is_one_row_with_it() {
+        let created = event(
+            "created",
+            1,
+            json!({ "orderId": ORDER_ID, "orderNumber": "BV-1", "reservation": "held",
+                "totalAmount": 29.90, "currency": "USD", "items": [],
+                "amounts": { "subtotal": 25, "discount": 0, "tax": 0, "shipping": 4.90 } }),
+        );
+        let row = |events: &[Received]| {
+            let folded = Folded::of(events);
+            assert!(folded.changes.is_empty());
+            folded.rows.into_values().next().unwrap().1
+        };
+        let alone = row(std::slice::from_ref(&created));
+        assert_eq!((alone.status, alone.version, alone.at), (None, 1, None));
+        let whole = row(&[created, paid(), canceled()]);
+        assert_eq!((whole.status, whole.version), (Some(OrderStatus::Canceled), 3));
+        assert!(whole.paid.is_some() && whole.refunded.is_some());
     }
 
     #[test]

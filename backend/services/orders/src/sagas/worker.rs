@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use platform::telemetry::{self, SpanKind};
-use platform::{ApiError, trace};
+use platform::{ApiError, instance, trace};
 use shared_types::{OrderId, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -25,6 +25,10 @@ use crate::store::sagas::{Lease, Loaded};
 const QUEUE: usize = 16_384;
 /// A saga that takes more steps than this in one go lets others go first.
 const MAX_STEPS: usize = 64;
+/// How often leases of processes that are gone are looked for.
+const WAKE_EVERY: Duration = Duration::from_secs(1);
+/// Holders of leases that are looked at in one go.
+const MOST_HOLDERS: i64 = 100;
 /// A step must end so long before the lease does.
 const LEASE_MARGIN: Duration = Duration::from_secs(4);
 
@@ -48,7 +52,7 @@ impl WorkerHandle {
     pub fn new(lease: Duration, longest_step: Duration) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let waiting = Mutex::new(Some(waiting));
-        WorkerHandle { instance: Uuid::new_v4(), lease, longest_step, queue, waiting }
+        WorkerHandle { instance: instance::here(), lease, longest_step, queue, waiting }
     }
 
     /// Takes the order up now. When the queue is full, polling finds it.
@@ -105,6 +109,8 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
     let mut running: HashMap<OrderId, bool> = HashMap::new();
     let mut tick = tokio::time::interval(Duration::from_millis(app.config.poll_ms));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut wake = tokio::time::interval(WAKE_EVERY);
+    wake.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let free = app.config.concurrency.saturating_sub(tasks.len());
         tokio::select! {
@@ -113,6 +119,7 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
             Some(touched) = queue.recv(), if free > 0 => {
                 start(&app, &mut tasks, &mut running, touched);
             }
+            _ = wake.tick() => free_from_the_dead(&app).await,
             _ = tick.tick(), if free > 0 => {
                 for order_id in due(&app, free).await {
                     start(&app, &mut tasks, &mut running, Touched::Changed(order_id));
@@ -167,6 +174,25 @@ fn finished(
     let Ok(order_id) = done else { return };
     if running.remove(&order_id) == Some(true) {
         start(app, tasks, running, Touched::Changed(order_id));
+    }
+}
+
+/// A process that is gone holds nothing: what it worked on need not wait for the
+/// end of its leases.
+async fn free_from_the_dead(app: &App) {
+    let work = async {
+        let now = app.ctx.clock.now();
+        let mut holders = store::sagas::holders(&app.ctx.pool, now, MOST_HOLDERS).await?;
+        holders.retain(|holder| instance::is_gone(*holder));
+        if holders.is_empty() {
+            return Ok(0);
+        }
+        store::sagas::free(&app.ctx.pool, &holders, now).await
+    };
+    match work.await {
+        Ok(0) => {}
+        Ok(freed) => tracing::info!(freed, "sagas of a process that is gone are taken up"),
+        Err::<_, sqlx::Error>(error) => tracing::warn!(%error, "leases could not be looked at"),
     }
 }
 

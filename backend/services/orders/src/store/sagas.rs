@@ -333,6 +333,31 @@ pub async fn claim_due(
     .await
 }
 
+/// Who holds the leases of due sagas.
+pub async fn holders(pool: &PgPool, now: Timestamp, limit: i64) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT DISTINCT lease_owner FROM sagas
+         WHERE next_run_at <= $1 AND lease_until > $1 AND lease_owner IS NOT NULL LIMIT $2",
+    )
+    .bind(now)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// Ends the leases of due sagas that `holders` have; how many those were.
+pub async fn free(pool: &PgPool, holders: &[Uuid], now: Timestamp) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "UPDATE sagas SET lease_owner = NULL, lease_until = NULL
+         WHERE next_run_at <= $2 AND lease_owner = ANY($1)",
+    )
+    .bind(holders)
+    .bind(now)
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Lengthens a lease; false when it was lost or the saga changed.
 pub async fn renew(
     pool: &PgPool,

@@ -41,6 +41,25 @@ async fn a_crash_at_any_point_is_taken_up_by_another_instance() {
 }
 
 #[tokio::test]
+async fn the_sagas_of_a_process_that_is_gone_do_not_wait_for_its_leases() {
+    let mut shop = shop().await;
+    let order = shop.placed("key", &with_method(one_shirt(), "tok_ok")).await;
+    let hold = "UPDATE sagas SET lease_owner = $1, lease_until = next_run_at + interval '1 day'";
+    let hold_for = async |holder: uuid::Uuid| {
+        sqlx::query(hold).bind(holder).execute(shop.bench.pool()).await.unwrap();
+    };
+    hold_for(platform::instance::here()).await;
+    let (_service, other) = build(&shop.bench, &shop.world);
+    other.run(order).await.unwrap();
+    assert_eq!(shop.status(order).await.0, "PENDING", "who lives keeps its own");
+    hold_for(platform::instance::of_the_dead()).await;
+    shop.run();
+    shop.until(order, "CONFIRMED", "done").await;
+    shop.bench.ctx.lifecycle.stop(Duration::from_secs(5)).await.unwrap();
+    assert_confirmed_once(&shop, order).await;
+}
+
+#[tokio::test]
 async fn a_crash_while_ending_still_frees_the_stock() {
     for (stored, called) in [(0, true), (1, false), (1, true)] {
         let shop = shop().await;

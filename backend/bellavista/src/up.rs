@@ -260,6 +260,9 @@ impl Shop {
         let (broker, migrated) = tokio::join!(broker, runner::migrate(&self.config, targets));
         let broker = children.broker.insert(broker?);
         migrated?;
+        if let Some(postgres) = &children.postgres {
+            postgres.lighten_broker().await?;
+        }
         self.stop_when_given_up("event log", broker.state());
         runner::create_topics(&broker.bootstrap()).await
     }

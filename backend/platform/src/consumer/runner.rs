@@ -134,6 +134,7 @@ impl Runner {
     /// Lets the consumer rest while nothing is published: right where every
     /// relay whose topics it reads tells `news`.
     pub fn resting(mut self, news: News) -> Self {
+        nap::prepare(&mut self.client);
         self.news = Some(news);
         self
     }

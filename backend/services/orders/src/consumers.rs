@@ -24,8 +24,9 @@ use crate::echoes::Echo;
 use crate::sagas::apply::{store_decision, told};
 use crate::store;
 
-/// A buyer may be waiting for stock or money.
-const FETCH_WAIT: Duration = Duration::from_millis(50);
+/// Nearly everything repeats an answer that the saga had; only an order that was
+/// placed while inventory was away waits for an event.
+const FETCH_WAIT: Duration = Duration::from_millis(200);
 
 /// Everything that orders listen to.
 pub struct Ears {

@@ -236,7 +236,7 @@ async fn once(
     health.set(&consumer);
     let mut dealer =
         Dealer { shared, consumer: &consumer, lanes: HashMap::new(), alive: TaskTracker::new() };
-    let nap = news.filter(|_| !turn.is_far).map(|news| Nap::new(news.listen(&topics)));
+    let nap = news.filter(|_| !turn.is_far).map(|news| Nap::new(news.listen(&topics), shared.consumer.fetch_wait));
     let outcome = receive(&mut dealer, &redrive, turn, nap).await;
     dealer.end().await;
     drop(dealer);
@@ -256,8 +256,8 @@ async fn receive(
         let received = tokio::select! {
             biased;
             () = dealer.shared.ctx.lifecycle.draining() => return Ok(End::Drained),
-            received = tokio::time::timeout(ASK_AGAIN, consumer.recv()) => received,
-            () = nap::turn_over(&mut nap, dealer) => continue,
+            received = tokio::time::timeout(ASK_AGAIN, consumer.recv()) => received.ok(),
+            () = nap::turn_over(&mut nap, dealer) => None,
         };
         if let Some((code, reason)) = consumer.client().fatal_error() {
             anyhow::bail!("{code}: {reason}");
@@ -267,16 +267,16 @@ async fn receive(
             return Ok(End::Changed);
         }
         match received {
-            Ok(Ok(message)) => {
+            Some(Ok(message)) => {
                 let place = (message.topic().to_owned(), message.partition(), message.offset());
                 let incoming = Incoming::of(&message, redrive);
+                if let Some(nap) = &mut nap {
+                    nap.stir(message.topic());
+                }
                 drop(message);
                 dealer.deal(place, incoming).await;
-                if let Some(nap) = &mut nap {
-                    nap.stir();
-                }
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 let repeated = last_error
                     .as_ref()
                     .is_some_and(|(e, at)| *e == error && at.elapsed() < SAME_ERROR_EVERY);
@@ -285,7 +285,7 @@ async fn receive(
                     last_error = Some((error, Instant::now()));
                 }
             }
-            Err(_) => {}
+            None => {}
         }
     }
 }
@@ -299,10 +299,9 @@ pub(super) struct Dealer<'a> {
 }
 
 impl Dealer<'_> {
-    /// Nothing waits in the lanes, nor at the broker as far as it is known.
-    pub(super) fn is_idle(&self) -> bool {
-        self.consumer.context().behind.load(Ordering::Relaxed) == 0
-            && self.lanes.values().all(Lane::is_idle)
+    /// Every partition is fetched: to rest and to wake changes all of them.
+    pub(super) fn may_rest(&self) -> bool {
+        self.lanes.values().all(Lane::is_fetched)
     }
 
     async fn deal(&mut self, (topic, partition, offset): (String, i32, i64), message: Incoming) {

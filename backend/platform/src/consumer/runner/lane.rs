@@ -89,9 +89,9 @@ impl Lane {
         Lane { sender, stop, gate }
     }
 
-    /// Nothing waits, and the partition is fetched.
-    pub fn is_idle(&self) -> bool {
-        self.sender.capacity() == self.sender.max_capacity() && !self.gate.is_closed()
+    /// Not so much waits that the partition is left alone.
+    pub fn is_fetched(&self) -> bool {
+        !self.gate.is_closed()
     }
 
     /// Queues a message; waits only when far more came than was asked for.

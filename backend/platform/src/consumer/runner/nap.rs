@@ -1,46 +1,86 @@
-//! Rest for a consumer that has nothing to do.
+//! Rest for a consumer, between two fetches and when there is nothing to do.
 //!
 //! The embedded broker answers a waiting fetch by asking its database again
 //! and again, for each partition: a dozen clients that wait cost most of a
-//! core. Where every publisher is in this process, a client stops fetching
-//! once it is quiet and goes on when a relay tells it. Now and then it looks
-//! by itself, for records that somebody put there from outside.
+//! core, and under load each of them fetches what little came since the last
+//! fetch. Where every publisher is in this process, a client fetches only when
+//! a relay said that there is something, once per beat, and rests in between.
+//! Now and then it looks by itself, for records that somebody put there from
+//! outside.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
-use tokio::sync::Notify;
+use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::client::{Dealer, Watch};
+use crate::news::Ear;
 
-/// Without a message for this long, fetching stops.
-const QUIET: Duration = Duration::from_secs(2);
-/// While fetching is stopped, how often it looks by itself.
+/// After messages came, the next one would be there within this: what one fetch
+/// brought is dealt out.
+const DEALT: Duration = Duration::from_millis(3);
+/// Without a message for this long, a fetch that was asked for brought nothing.
+const NOTHING: Duration = Duration::from_millis(200);
+/// A client that was just given partitions, or began, looks for so long.
+const BEGINNING: Duration = Duration::from_secs(2);
+/// How often it looks without having been told.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How long such a look lasts.
-const LOOK: Duration = Duration::from_millis(500);
 /// A client that was woken is asked for at most this long.
 const NUDGE: Duration = Duration::from_millis(500);
 
+/// Settings of a client that rests: no fetch beyond the one that was asked for
+/// while its messages are dealt out.
+pub fn prepare(client: &mut ClientConfig) {
+    client
+        .set("fetch.wait.max.ms", "100")
+        .set("queued.min.messages", "1")
+        .set("fetch.queue.backoff.ms", "100");
+}
+
 /// Whether a client fetches, and until when.
 pub struct Nap {
-    word: Arc<Notify>,
+    ear: Arc<Ear>,
+    /// From one fetch to the next, at least.
+    beat: Duration,
     is_resting: bool,
-    /// When to stop fetching, or to look.
+    /// Topics that may have more than this waking brings.
+    wanted: BTreeSet<String>,
+    /// When the client was last woken.
+    woken: Instant,
+    /// When to rest, or to wake.
     at: Instant,
 }
 
 impl Nap {
-    /// Awake; `word` comes when something was published.
-    pub fn new(word: Arc<Notify>) -> Self {
-        Nap { word, is_resting: false, at: Instant::now() + QUIET }
+    /// Awake; `ear` hears what is published.
+    pub fn new(ear: Arc<Ear>, beat: Duration) -> Self {
+        let now = Instant::now();
+        let wanted = BTreeSet::new();
+        Nap { ear, beat, is_resting: false, wanted, woken: now, at: now + BEGINNING }
     }
 
-    /// A message came: stay awake.
-    pub fn stir(&mut self) {
-        self.at = Instant::now() + QUIET;
+    /// A message of `topic` came.
+    pub fn stir(&mut self, topic: &str) {
+        // One fetch need not bring everything.
+        if !self.wanted.contains(topic) {
+            self.wanted.insert(topic.to_owned());
+        }
+        self.at = Instant::now() + DEALT;
+    }
+
+    /// Something was published.
+    fn told(&mut self) {
+        self.wanted.append(&mut self.ear.take());
+        if self.is_resting {
+            self.at = self.at.min(self.next_beat());
+        }
+    }
+
+    fn next_beat(&self) -> Instant {
+        (self.woken + self.beat).max(Instant::now())
     }
 }
 
@@ -49,26 +89,30 @@ impl Nap {
 pub async fn turn_over(nap: &mut Option<Nap>, dealer: &Dealer<'_>) {
     let Some(nap) = nap else { return std::future::pending().await };
     tokio::select! {
-        () = nap.word.notified() => {
-            wake(nap, dealer.consumer);
-            nap.stir();
-        }
-        () = tokio::time::sleep_until(nap.at) => {
-            let assigned = dealer.consumer.context().was_assigned();
-            if assigned {
-                // New partitions are fetched whatever was stopped before.
-                nap.is_resting = false;
-                nap.stir();
-            } else if nap.is_resting {
-                wake(nap, dealer.consumer);
-                nap.at = Instant::now() + LOOK;
-            } else if dealer.is_idle() && rest(dealer.consumer) {
-                nap.is_resting = true;
-                nap.at = Instant::now() + LOOK_EVERY;
-            } else {
-                nap.stir();
-            }
-        }
+        () = nap.ear.heard() => nap.told(),
+        () = tokio::time::sleep_until(nap.at) => change(nap, dealer),
+    }
+}
+
+fn change(nap: &mut Nap, dealer: &Dealer<'_>) {
+    let now = Instant::now();
+    if dealer.consumer.context().was_assigned() {
+        // New partitions are fetched whatever was stopped before.
+        nap.is_resting = false;
+        nap.at = now + BEGINNING;
+    } else if nap.is_resting {
+        // What is published from here on is told again.
+        nap.told();
+        let wanted = std::mem::take(&mut nap.wanted);
+        nap.is_resting = false;
+        nap.woken = now;
+        nap.at = now + NOTHING;
+        wake(dealer.consumer, &wanted);
+    } else if dealer.may_rest() && rest(dealer.consumer) {
+        nap.is_resting = true;
+        nap.at = if nap.wanted.is_empty() { now + LOOK_EVERY } else { nap.next_beat() };
+    } else {
+        nap.at = now + NOTHING;
     }
 }
 
@@ -78,11 +122,8 @@ fn rest(consumer: &StreamConsumer<Watch>) -> bool {
     paused.inspect_err(|error| tracing::debug!(%error, "resting")).is_ok()
 }
 
-/// Fetches again, at once.
-fn wake(nap: &mut Nap, consumer: &Arc<StreamConsumer<Watch>>) {
-    if !std::mem::take(&mut nap.is_resting) {
-        return;
-    }
+/// Fetches from `topics` again, at once; from all when there are none.
+fn wake(consumer: &Arc<StreamConsumer<Watch>>, topics: &BTreeSet<String>) {
     let all = match consumer.assignment() {
         Ok(all) => all,
         Err(error) => {
@@ -90,13 +131,19 @@ fn wake(nap: &mut Nap, consumer: &Arc<StreamConsumer<Watch>>) {
             return;
         }
     };
-    if let Err(error) = consumer.resume(&all) {
+    let mut wanted = TopicPartitionList::new();
+    for place in all.elements() {
+        if topics.is_empty() || topics.contains(place.topic()) {
+            wanted.add_partition(place.topic(), place.partition());
+        }
+    }
+    if let Err(error) = consumer.resume(&wanted) {
         tracing::debug!(%error, "waking");
     }
     // The client's own thread sleeps for up to a second unless it is asked
     // something; what it answers does not matter.
     let Some((topic, partition)) =
-        all.elements().first().map(|e| (e.topic().to_owned(), e.partition()))
+        wanted.elements().first().map(|e| (e.topic().to_owned(), e.partition()))
     else {
         return;
     };

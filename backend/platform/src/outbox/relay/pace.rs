@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::outbox::Outbox;
 
 /// A row commits a few milliseconds after the hint that it was appended.
-const STEPS_MS: [u64; 14] = [2, 3, 5, 8, 12, 18, 27, 40, 60, 90, 130, 200, 300, 500];
+const STEPS_MS: [u64; 13] = [5, 5, 6, 8, 12, 18, 27, 40, 60, 90, 150, 300, 500];
 
 #[derive(Default)]
 pub(super) struct Pace {

@@ -105,7 +105,7 @@ impl Row {
     fn cloud_event(&self, producer: &str, event_type: &str, subject: &str) -> OwnedHeaders {
         let id = self.event_id.to_string();
         let (source, at) = (format!("/{producer}"), self.occurred_at.to_string());
-        let mut headers = OwnedHeaders::new_with_capacity(9);
+        let mut headers = OwnedHeaders::new_with_capacity(8);
         for (key, value) in [
             ("ce_specversion", "1.0"),
             ("ce_id", &id),
@@ -113,7 +113,6 @@ impl Row {
             ("ce_source", &source),
             ("ce_time", &at),
             ("ce_subject", subject),
-            ("ce_partitionkey", &self.partition_key),
             ("content-type", "application/json"),
         ] {
             headers = headers.insert(Header { key, value: Some(value) });

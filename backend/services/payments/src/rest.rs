@@ -89,8 +89,10 @@ async fn confirm(
     intents::confirm(&house, &caller, request).await
 }
 
-/// One payment: its creator, the holder of its order's token, `SUPPORT` and
-/// above, service accounts.
+/// One payment.
+///
+/// For its creator, the holder of its order's token, `SUPPORT` and above, and
+/// service accounts.
 #[utoipa::path(
     get,
     path = "/payments/{id}",
@@ -133,8 +135,9 @@ async fn list_attempts(
     intents::list_attempts(&house, &caller, id).await.map(Json)
 }
 
-/// Capture what was authorised, all or a part; the rest is released. `SUPPORT`
-/// and above, and service accounts.
+/// Capture what was authorised, all or a part; the rest is released.
+///
+/// `SUPPORT` and above, and service accounts.
 #[utoipa::path(
     post, path = "/payments/{id}/capture", tag = "payments", operation_id = "capturePayment",
     params(
@@ -164,8 +167,9 @@ async fn capture(
     intents::capture_intent(&house, &caller, id, request).await
 }
 
-/// Give up a payment before any money moved. `SUPPORT` and above, and service
-/// accounts.
+/// Give up a payment before any money moved.
+///
+/// `SUPPORT` and above, and service accounts.
 #[utoipa::path(
     post, path = "/payments/{id}/void", tag = "payments", operation_id = "voidPayment",
     params(
@@ -196,6 +200,7 @@ async fn void(
 }
 
 /// Give money of an intent back, whole or in part; never more than was captured.
+///
 /// `SUPPORT` and above, and service accounts. Orders: `/payments/refund`.
 #[utoipa::path(
     post, path = "/payments/{id}/refunds", tag = "payments", operation_id = "refundPayment",

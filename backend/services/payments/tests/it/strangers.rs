@@ -1,7 +1,7 @@
 //! SOAP implementations that share no code with ours, made from the WSDL alone:
 //! Python's `zeep` calls the simulator, our adapter calls a gateway of `spyne`.
 //!
-//! `BV_TEST_SOAP_PYTHON` names a Python that has them; `./bv engines test soap`
+//! `SOAP_TEST_PYTHON` names a Python that has them; `./bv engines test soap`
 //! and `./bv test` see to it. Without, these tests say so and do nothing.
 
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::shop::{Simulator, attempt, capture, refund, refund_id, settings};
 
 /// A Python with zeep and spyne, when there is one.
 fn python(doing: &str) -> Option<Command> {
-    let named = std::env::var_os("BV_TEST_SOAP_PYTHON");
+    let named = std::env::var_os("SOAP_TEST_PYTHON");
     if named.is_none() {
         eprintln!("skipped: {doing} needs Python with zeep and spyne (./bv engines test soap)");
     }
@@ -43,7 +43,7 @@ async fn zeep_uses_the_simulator_by_its_description_alone() {
     let ended = python.output().await.unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
-    println!("{}", said.trim());
+    eprintln!("{}", said.trim());
 }
 
 /// A gateway of spyne, and the service in front of it.
@@ -110,5 +110,5 @@ async fn the_adapter_speaks_to_a_gateway_of_spyne() {
     let busy = foreign.pay(foreign.bench.id(), "tok_fault").await;
     assert_eq!(busy.outcome(), CaptureOutcome::NotSent);
     assert_eq!(foreign.calls().await, ["fault"; 5].join(" "));
-    println!("spyne: charges, declines, faults, refunds and a lost answer");
+    eprintln!("spyne: charges, declines, faults, refunds and a lost answer");
 }

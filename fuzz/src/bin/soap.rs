@@ -6,7 +6,7 @@
 
 /// The shop's codec, without the shop.
 #[allow(dead_code, reason = "only the readers are called from here")]
-#[path = "../../backend/services/payments/src/soap"]
+#[path = "../../../backend/services/payments/src/soap"]
 mod soap {
     pub mod envelope;
     pub mod messages;

@@ -146,11 +146,11 @@ async fn prove(args: &Args, mortal: &Mortal) -> anyhow::Result<bool> {
         "all asked for after {took:.1} s, {:.0}/s; waiting for what is unknown",
         args.payments as f64 / took
     );
-    let known = weather::nothing_unknown(mortal).await?;
     let purchases = buyers::read_again(&shop, purchases).await?;
+    let unknown = weather::nothing_unknown(mortal).await?;
     count::sabotage(args, &simulator, &purchases).await?;
     let evidence = count::gather(&shop_args, &simulator, purchases, marks, ledger).await?;
-    Ok(evidence.print(args, known))
+    Ok(evidence.print(args, unknown))
 }
 
 /// All buyers, with outage and kills between.
@@ -184,7 +184,7 @@ async fn buy_all(
         tokio::select! {
             ended = tasks.join_next() => match ended {
                 Some(some) => purchases.extend(some??),
-                None => return Ok(purchases),
+                None => break,
             },
             result = &mut troubles, if !over => {
                 result?;
@@ -192,6 +192,10 @@ async fn buy_all(
             }
         }
     }
+    if !over {
+        troubles.await?;
+    }
+    Ok(purchases)
 }
 
 /// Kills spread evenly over the payments, and the outage in the middle of them.

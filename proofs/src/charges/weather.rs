@@ -68,7 +68,8 @@ async fn unknown(mortal: &Mortal) -> anyhow::Result<u64> {
     let address = mortal.internal_of("payments")?;
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
     let text = http.get(format!("{address}/metrics")).send().await?.text().await?;
-    let line = text.lines().find(|line| line.starts_with("payments_unknown "));
+    let is_it = |line: &&str| line.split([' ', '{']).next() == Some("payments_unknown");
+    let line = text.lines().find(is_it);
     let value = line.and_then(|line| line.rsplit(' ').next());
     let value: f64 = value.context("no gauge payments_unknown")?.parse()?;
     ensure!(value >= 0.0, "a negative count");

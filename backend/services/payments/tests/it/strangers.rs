@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use contracts::clients::PaymentsClient;
 use contracts::generated::bellavista::payments::v1::{
@@ -107,6 +108,8 @@ async fn the_adapter_speaks_to_a_gateway_of_spyne() {
     assert_eq!(back(7_050).await.unwrap().outcome(), RefundOutcome::Refunded);
     assert_eq!(foreign.calls().await, "approved approved");
 
+    // The lost answer was a failure too; five within a minute would open the breaker.
+    foreign.bench.advance(Duration::from_secs(61));
     let busy = foreign.pay(foreign.bench.id(), "tok_fault").await;
     assert_eq!(busy.outcome(), CaptureOutcome::NotSent);
     assert_eq!(foreign.calls().await, ["fault"; 5].join(" "));

@@ -13,6 +13,8 @@ mod load;
 mod machine;
 pub mod outbox;
 mod pace;
+pub mod payments;
+pub mod replay;
 pub mod saga;
 mod search;
 pub mod soldout;

@@ -42,6 +42,7 @@ pub struct Event {
     pub event_id: String,
     pub event_type: String,
     pub partition_key: String,
+    pub aggregate_version: i64,
     pub payload: Value,
 }
 
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn an_event_names_its_skus_without_regard_to_case() {
         let event: Event = serde_json::from_str(
-            r#"{"eventId":"x","eventType":"t","partitionKey":"k","producer":"orders",
+            r#"{"eventId":"x","eventType":"t","partitionKey":"k","aggregateVersion":1,
                 "payload":{"items":[{"sku":"A-1"}],"lines":[{"sku":"b-2"}]}}"#,
         )
         .unwrap();

@@ -12,7 +12,9 @@
 #![expect(clippy::print_stdout, reason = "a program for people: its output is its purpose")]
 
 mod bench;
+mod charges;
 mod client;
+mod crashes;
 mod credentials;
 mod delivery;
 mod events;
@@ -65,6 +67,12 @@ enum Promise {
     /// Every request is sent many times while the shop is killed again and again:
     /// each key has one effect and one answer.
     Idempotency(idempotency::Args),
+    /// kill -9 at every step of the saga and of every process: each order comes to
+    /// rest within seconds, and none is lost or doubled.
+    Crashes(crashes::Args),
+    /// A gateway that loses answers, fails and is away, a payment service that is
+    /// killed: every paid order is charged once, and no other.
+    Charges(charges::Args),
     /// A consumer that fails on purpose: only poison dies, in order nothing is lost,
     /// and what is sent back takes its place.
     Delivery(delivery::Args),
@@ -84,8 +92,12 @@ enum Bench {
     HotSku(bench::hot_sku::Args),
     /// Refusals of a sold-out sku, and what they do to other buyers.
     Soldout(bench::soldout::Args),
+    /// What a payment costs beyond its gateway, and payments per second.
+    Payments(bench::payments::Args),
     /// From a commit to the moment its event can be read.
     Outbox(bench::outbox::Args),
+    /// Rebuilding a read model from a million events, with the rows compared.
+    Replay(bench::replay::Args),
 }
 
 fn main() -> ExitCode {
@@ -112,6 +124,8 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
     let shop = cli.shop.resolve();
     match cli.command {
         Command::Prove(Promise::Oversell(args)) => oversell::run(&shop, &args).await,
+        Command::Prove(Promise::Crashes(args)) => crashes::run(&shop, &args).await,
+        Command::Prove(Promise::Charges(args)) => charges::run(&shop, &args).await,
         Command::Prove(Promise::Delivery(args)) => delivery::run(&shop, &args).await,
         Command::Prove(Promise::Model(args)) => model::run(&args),
         Command::Prove(Promise::Idempotency(args)) => idempotency::run(&shop, &args).await,
@@ -120,6 +134,8 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
         Command::Bench(Bench::Saga(args)) => bench::saga::run(&shop, &args).await,
         Command::Bench(Bench::HotSku(args)) => bench::hot_sku::run(&shop, &args).await,
         Command::Bench(Bench::Soldout(args)) => bench::soldout::run(&shop, &args).await,
+        Command::Bench(Bench::Replay(args)) => bench::replay::run(&shop, &args).await,
+        Command::Bench(Bench::Payments(args)) => bench::payments::run(&shop, &args).await,
         Command::Bench(Bench::Outbox(args)) => bench::outbox::run(&shop, &args).await,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::root_cause;
 use crate::settings::ShopArgs;
@@ -37,6 +37,7 @@ pub struct Account {
     pub refunded_minor: i64,
 }
 
+#[derive(Clone)]
 pub struct Simulator {
     http: reqwest::Client,
     base: String,
@@ -101,24 +102,64 @@ impl Simulator {
         }
     }
 
+    /// Changes one control and leaves the others.
+    pub async fn control(&self, name: &str, value: Value) -> anyhow::Result<()> {
+        let url = format!("{}/admin/controls", self.base);
+        let controls = self.http.get(&url).send().await?.error_for_status()?;
+        let mut controls: Value = controls.json().await?;
+        controls[name] = value;
+        let put = self.http.put(&url).json(&controls).send().await?;
+        put.error_for_status().with_context(|| format!("setting {name}"))?;
+        Ok(())
+    }
+
+    /// Well-behaved again.
+    pub async fn calm(&self) -> anyhow::Result<()> {
+        let reset = self.http.post(format!("{}/admin/reset", self.base)).send().await?;
+        reset.error_for_status()?;
+        Ok(())
+    }
+
+    /// The approved charge of an order.
+    async fn charge_of(&self, order_id: &str) -> anyhow::Result<Entry> {
+        let url = format!("{}/admin/ledger?orderId={order_id}", self.base);
+        let mut entries = self.entries(&url).await?.into_iter();
+        let charge = entries.find(|e| e.kind == "CHARGE" && e.status == "APPROVED");
+        charge.context("the order was not charged yet")
+    }
+
     /// Sabotage: charges an order once more, past the shop.
     pub async fn charge_again(&self, order_id: &str) -> anyhow::Result<()> {
-        let url = format!("{}/admin/ledger?orderId={order_id}", self.base);
-        let entries = self.entries(&url).await?;
-        let charge = entries.iter().find(|e| e.kind == "CHARGE" && e.status == "APPROVED");
-        let charge = charge.context("the order was not charged yet")?;
-        let (units, cents) = (charge.amount_minor / 100, charge.amount_minor % 100);
-        let amount: shared_types::Amount = format!("{units}.{cents:02}").parse()?;
+        let charge = self.charge_of(order_id).await?;
+        self.charge(order_id, charge.amount_minor, &charge.currency).await
+    }
+
+    /// Sabotage: charges an order, past the shop; in a currency with cents.
+    pub async fn charge(&self, order_id: &str, minor: i64, currency: &str) -> anyhow::Result<()> {
         let body = json!({
             "orderId": order_id,
-            "amount": amount,
-            "currency": charge.currency,
+            "amount": shared_types::Amount::new(minor, 2),
+            "currency": currency,
             "paymentToken": "tok_ok",
         });
-        let answer =
-            self.http.post(format!("{}/rest/payments", self.base)).json(&body).send().await?;
+        self.act("/rest/payments", &body).await
+    }
+
+    /// Sabotage: gives an order's charge back, past the shop.
+    pub async fn give_back(&self, order_id: &str) -> anyhow::Result<()> {
+        let charge = self.charge_of(order_id).await?;
+        let body = json!({
+            "orderId": order_id,
+            "amount": shared_types::Amount::new(charge.amount_minor, 2),
+            "currency": charge.currency,
+        });
+        self.act("/rest/payments/refunds", &body).await
+    }
+
+    async fn act(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        let answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
         if !answer.status().is_success() {
-            bail!("the simulator refused the second charge: {}", answer.status());
+            bail!("the simulator refused the sabotage: {}", answer.status());
         }
         Ok(())
     }

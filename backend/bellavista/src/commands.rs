@@ -9,3 +9,4 @@ pub mod outbox;
 pub mod replay;
 pub mod serve;
 pub mod token;
+pub mod token_keys;

@@ -54,6 +54,9 @@ enum Command {
     /// Whether the audit logs are what was written.
     #[command(subcommand)]
     Audit(commands::audit::Command),
+    /// The keys that seal payment tokens: show, rotate, prune.
+    #[command(subcommand)]
+    TokenKeys(commands::token_keys::Command),
     /// What waits to be published.
     #[command(subcommand)]
     Outbox(commands::outbox::Command),
@@ -91,7 +94,10 @@ fn load(cli: &Cli) -> anyhow::Result<platform::config::Config> {
     }
     let mut config = settings::load(&cli.flags)?;
     let asks_open_shop =
-        matches!(cli.command, Command::Audit(_) | Command::Outbox(_) | Command::Replay(_));
+        matches!(
+            cli.command,
+            Command::Audit(_) | Command::Outbox(_) | Command::Replay(_) | Command::TokenKeys(_)
+        );
     if asks_open_shop && cli.flags.port.is_none() {
         // A shop opened on other ports is found by what its state folder notes.
         if let Some(port) = up::open_port(&config) {
@@ -119,6 +125,7 @@ async fn run(
         Command::Token(args) => commands::token::run(args, &config),
         Command::Healthcheck => commands::healthcheck::run(&config).await,
         Command::Audit(command) => commands::audit::run(command, &config).await,
+        Command::TokenKeys(command) => commands::token_keys::run(command, &config).await,
         Command::Outbox(command) => commands::outbox::run(command, &config).await,
         Command::Replay(args) => commands::replay::run(args, &config).await,
         Command::Generate(args) => commands::generate::run(args, &config),

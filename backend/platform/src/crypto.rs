@@ -32,6 +32,63 @@ pub fn write_secret_once(path: &Path, secret: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+/// One key of a file that holds several, the current one first.
+#[derive(Clone)]
+pub struct KeyLine {
+    /// 1 to 32 letters, digits, `-`, `_`.
+    pub id: String,
+    pub key: [u8; 32],
+}
+
+impl KeyLine {
+    /// A random key.
+    pub fn fresh(id: &str) -> Self {
+        let mut key = [0u8; 32];
+        rand::rng().fill_bytes(&mut key);
+        KeyLine { id: id.to_owned(), key }
+    }
+
+    /// The line: `<id> <base64url>`.
+    pub fn text(&self) -> String {
+        format!("{} {}\n", self.id, URL_SAFE_NO_PAD.encode(self.key))
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (id, key) = line.trim().split_once(' ')?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        let key = URL_SAFE_NO_PAD.decode(key.trim()).ok()?.try_into().ok()?;
+        let named = (1..=32).contains(&id.len()) && id.bytes().all(plain);
+        named.then(|| KeyLine { id: id.to_owned(), key })
+    }
+}
+
+/// Reads a file of keys; empty lines do not count.
+pub fn read_keys(path: &Path) -> anyhow::Result<Vec<KeyLine>> {
+    let named = || format!("keys {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(named)?;
+    let mut keys: Vec<KeyLine> = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let line = KeyLine::parse(line)
+            .with_context(|| format!("{}: line {} is no key", path.display(), index + 1))?;
+        anyhow::ensure!(
+            keys.iter().all(|k| k.id != line.id),
+            "{}: the key {} is there twice",
+            path.display(),
+            line.id
+        );
+        keys.push(line);
+    }
+    Ok(keys)
+}
+
+/// Replaces a file of keys as a whole; readable by its owner only.
+pub fn write_keys(path: &Path, keys: &[KeyLine]) -> anyhow::Result<()> {
+    let text: String = keys.iter().map(KeyLine::text).collect();
+    let scratch = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
+    write_secret_once(&scratch, text.as_bytes())?;
+    std::fs::rename(&scratch, path).with_context(|| format!("keys {}", path.display()))
+}
+
 /// Encrypts columns that hold personal data: AES-256-GCM, a fresh nonce per
 /// value, bound to the column by `context`.
 #[derive(Clone)]
@@ -115,6 +172,22 @@ mod tests {
         assert!(cipher.open("users.phone", &sealed).is_err());
         assert!(cipher.open("users.email", &sealed[..5]).is_err());
         assert_ne!(sealed, cipher.seal("users.email", "ada@example.org").unwrap());
+    }
+
+    #[test]
+    fn a_file_of_keys_keeps_their_order_and_refuses_what_is_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        write_keys(&path, &[KeyLine::fresh("k2"), KeyLine::fresh("k1")]).unwrap();
+        let keys = read_keys(&path).unwrap();
+        assert_eq!(keys.iter().map(|k| k.id.as_str()).collect::<Vec<_>>(), ["k2", "k1"]);
+        for odd in ["k1", "k1 short", "k/1 AAAA"] {
+            std::fs::write(&path, odd).unwrap();
+            assert!(read_keys(&path).is_err(), "{odd}");
+        }
+        let twice = KeyLine::fresh("k1").text();
+        std::fs::write(&path, format!("{twice}\n{twice}")).unwrap();
+        assert!(read_keys(&path).is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use sha2::{Digest, Sha256};
 use sqlx::{Acquire as _, PgConnection};
 
-pub use replay::{Report, replay};
+pub use replay::{Part, Plan, Report, plan, replay};
 
 use crate::consumer::Received;
 use crate::service::Context;

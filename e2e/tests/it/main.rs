@@ -2,7 +2,9 @@
 
 mod browser;
 mod buying;
+mod collector;
 mod documents;
+mod failing_gateway;
 mod grpc;
 mod live;
 mod merchants;

@@ -1,7 +1,5 @@
 //! Every service in a process of its own, orders and inventory twice.
 
-mod collector;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -11,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use self::collector::{Collector, Seen};
+use crate::collector::{Collector, Seen};
 use crate::{card, fresh_key, new_sku, order_of};
 
 const ORDERS: usize = 60;

@@ -164,6 +164,7 @@ mod tests {
             event_id: String::new(),
             event_type: "ecommerce.order.order.created.v1".to_owned(),
             partition_key: order.to_string(),
+            aggregate_version: 1,
             payload: serde_json::json!({ "items": [{ "sku": "S" }] }),
         }
     }

@@ -205,7 +205,7 @@ mod tests {
         let event = |kind: &str| {
             format!(
                 r#"{{"eventId":"x","eventType":"ecommerce.order.order.{kind}.v1",
-                     "partitionKey":"{order}","payload":{{}}}}"#
+                     "partitionKey":"{order}","aggregateVersion":1,"payload":{{}}}}"#
             )
         };
         note(&mut seen, event("created").as_bytes()).unwrap();

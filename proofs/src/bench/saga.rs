@@ -217,6 +217,7 @@ mod tests {
             event_id: Uuid::from_u128((millis << 80) | (7 << 76) | 1).to_string(),
             event_type: format!("ecommerce.order.order.{kind}.v1"),
             partition_key: Uuid::from_u128(1).to_string(),
+            aggregate_version: 1,
             payload: serde_json::json!({ "items": [{ "sku": "A" }] }),
         };
         let skus = std::collections::HashSet::from(["a".to_owned()]);

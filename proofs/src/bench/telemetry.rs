@@ -20,9 +20,15 @@ pub struct Share {
 
 /// None when the internal port does not answer: it need not be reachable.
 pub async fn read(range: &Range) -> Option<Timers> {
+    read_from(&range.internal).await
+}
+
+/// The same of the internal address given.
+pub async fn read_from(internal: &str) -> Option<Timers> {
+    let internal = internal.trim_end_matches('/');
     let http =
         reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().ok()?;
-    let answer = http.get(format!("{}/metrics", range.internal)).send().await.ok()?;
+    let answer = http.get(format!("{internal}/metrics")).send().await.ok()?;
     let text = answer.error_for_status().ok()?.text().await.ok()?;
     Some(parse(&text))
 }

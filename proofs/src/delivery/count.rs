@@ -112,6 +112,7 @@ mod tests {
             event_id: Uuid::from_u128(u128::from(drawer)).to_string(),
             event_type: format!("ecommerce.order.order.{word}.v1"),
             partition_key: order.to_string(),
+            aggregate_version: 1,
             payload: serde_json::Value::Null,
         }
     }

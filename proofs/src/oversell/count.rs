@@ -250,6 +250,7 @@ mod tests {
             event_id: String::new(),
             event_type: format!("ecommerce.{kind}.v1"),
             partition_key: order.to_owned(),
+            aggregate_version: 1,
             payload,
         }
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use platform::config::Config;
-use platform::projection::{self, ReadModel};
+use platform::projection::{self, Part, Plan, ReadModel, Report};
+use shared_types::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{runner, targets};
@@ -16,6 +17,12 @@ use crate::{runner, targets};
 pub struct Args {
     /// Which one: order-summaries, …
     pub read_model: String,
+    /// Only what changed then or later, such as 2026-11-20T10:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Timestamp>,
+    /// Only the rows of this aggregate: an order id, a sku.
+    #[arg(long, value_name = "ID")]
+    pub aggregate: Option<String>,
     /// Rebuild and compare, but leave the live model as it is.
     #[arg(long)]
     pub dry_run: bool,
@@ -41,7 +48,27 @@ pub async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let options = databases.get(*schema).with_context(|| format!("no database for {schema}"))?;
     let mut connection = PgConnection::connect_with(options).await.context("the database")?;
     let broker = &config.ground.broker;
-    let report = projection::replay(&mut connection, broker, &**model, args.dry_run).await?;
+    let part = Part { since: args.since, aggregate: args.aggregate };
+    let plan = projection::plan(&mut connection, broker, &**model, &part).await?;
+    announce(&**model, &plan);
+    let report = projection::replay(&mut connection, broker, &**model, &plan, args.dry_run).await?;
+    tell(&report);
+    Ok(())
+}
+
+fn announce(model: &dyn ReadModel, plan: &Plan) {
+    println!("plan: {} with {} rows, from {} events", model.name(), plan.rows, plan.events);
+    for (topic, partition, first, end) in &plan.places {
+        println!("  {topic} [{partition}] from {first} to {end}");
+    }
+    match &plan.aggregates {
+        None => println!("  all rows are rebuilt"),
+        Some(few) => println!("  the rows of {} aggregates are rebuilt", few.len()),
+    }
+    println!("  nothing else happens: no event is published, nobody is told or charged");
+}
+
+fn tell(report: &Report) {
     println!(
         "{}: {} events in {:.1} s ({:.0}/s), {} rows",
         report.model,
@@ -61,5 +88,4 @@ pub async fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         println!("  differed: {key}");
     }
     println!("{}", if report.swapped { "swapped" } else { "dry run: nothing was changed" });
-    Ok(())
 }

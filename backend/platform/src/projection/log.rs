@@ -68,6 +68,13 @@ impl Log {
         Ok(left)
     }
 
+    /// Topic, partition, next offset and the end last looked at.
+    pub fn places(&self) -> Vec<(String, i32, i64, i64)> {
+        let end = |place: &(String, i32), next: i64| self.ends.get(place).copied().unwrap_or(next);
+        let places = self.next.iter();
+        places.map(|(at, next)| (at.0.clone(), at.1, *next, end(at, *next))).collect()
+    }
+
     /// The next events up to the end last looked at; none there.
     pub fn batch(&mut self, most: usize) -> anyhow::Result<Vec<Received>> {
         let (mut events, mut last) = (Vec::with_capacity(most), Instant::now());

@@ -1,11 +1,12 @@
 //! A read model that is kept, spoiled, compared and rebuilt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use platform::consumer::Received;
 use platform::outbox::{Envelope, SCHEMA_VERSION};
-use platform::projection::{self, ReadModel, Report};
+use platform::projection::{self, Part, ReadModel, Report};
 use platform::testing::Bench;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -86,8 +87,14 @@ async fn publish(bench: &Bench, kafka: &Kafka, book: &str, number: i64) {
 }
 
 async fn replayed(bench: &Bench, kafka: &Kafka, dry_run: bool) -> Report {
+    part_replayed(bench, kafka, &Part::default(), dry_run).await
+}
+
+async fn part_replayed(bench: &Bench, kafka: &Kafka, part: &Part, dry_run: bool) -> Report {
     let mut connection = bench.pool().acquire().await.unwrap();
-    let report = projection::replay(&mut connection, &kafka.broker, &Books, dry_run).await;
+    let broker = &kafka.broker;
+    let plan = projection::plan(&mut connection, broker, &Books, part).await.unwrap();
+    let report = projection::replay(&mut connection, broker, &Books, &plan, dry_run).await;
     // Its session lock goes with the session.
     connection.close_on_drop();
     report.unwrap()
@@ -133,7 +140,38 @@ async fn a_spoiled_read_model_is_found_out_and_replaced_by_what_the_log_says() {
     // The live fold goes on with the new table.
     publish(&bench, &kafka, "c", 1).await;
     eventually(async || numbers(&bench).await.len() == 3).await;
-    bench.ctx.lifecycle.stop(std::time::Duration::from_secs(5)).await.unwrap();
+    bench.ctx.lifecycle.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_part_only_its_own_rows_are_compared_and_replaced() {
+    let (bench, kafka) = with_model().await;
+    for (book, number) in [("a", 1), ("b", 1), ("a", 2)] {
+        publish(&bench, &kafka, book, number).await;
+    }
+    bench.advance(Duration::from_secs(3_600));
+    let later = bench.clock().now();
+    publish(&bench, &kafka, "c", 1).await;
+    publish(&bench, &kafka, "b", 2).await;
+    replayed(&bench, &kafka, false).await;
+    let spoil = "UPDATE book_model SET number = 9";
+    sqlx::query(spoil).execute(bench.pool()).await.unwrap();
+
+    let one = Part { aggregate: Some("a".to_owned()), since: None };
+    let report = part_replayed(&bench, &kafka, &one, true).await;
+    assert_eq!((report.events, report.rows, report.differing, report.swapped), (2, 1, 1, false));
+    let nobody = Part { aggregate: Some("nobody".to_owned()), since: None };
+    assert_eq!(part_replayed(&bench, &kafka, &nobody, false).await.rows, 0);
+
+    let since = Part { since: Some(later), aggregate: None };
+    let mut connection = bench.pool().acquire().await.unwrap();
+    let plan = projection::plan(&mut connection, &kafka.broker, &Books, &since).await.unwrap();
+    assert_eq!((plan.events, plan.rows, plan.aggregates.map(|all| all.len())), (5, 3, Some(2)));
+    drop(connection);
+    let report = part_replayed(&bench, &kafka, &since, false).await;
+    assert_eq!((report.events, report.rows, report.differing, report.swapped), (3, 2, 2, true));
+    let mended = [("a".to_owned(), 9), ("b".to_owned(), 2), ("c".to_owned(), 1)];
+    assert_eq!(numbers(&bench).await, mended, "what was not meant stays as it was");
 }
 
 #[tokio::test]
@@ -142,9 +180,12 @@ async fn two_replays_of_one_model_do_not_meet() {
     publish(&bench, &kafka, "a", 1).await;
     let (mut one, mut two) =
         (bench.pool().acquire().await.unwrap(), bench.pool().acquire().await.unwrap());
+    let all = Part::default();
+    let plan = projection::plan(&mut one, &kafka.broker, &Books, &all).await.unwrap();
     // The first keeps its lock for as long as its session lives.
-    projection::replay(&mut one, &kafka.broker, &Books, false).await.unwrap();
-    let refused = projection::replay(&mut two, &kafka.broker, &Books, false).await.unwrap_err();
+    projection::replay(&mut one, &kafka.broker, &Books, &plan, false).await.unwrap();
+    let refused = projection::replay(&mut two, &kafka.broker, &Books, &plan, false).await;
+    let refused = refused.unwrap_err();
     assert!(refused.to_string().contains("another replay of books"), "{refused}");
     one.close_on_drop();
     two.close_on_drop();

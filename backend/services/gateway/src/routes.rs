@@ -14,6 +14,7 @@ const ROUTES: &[(&str, &str)] = &[
     // The saga commands refunds, so its service answers for them.
     ("/api/v1/payments/refund", "orders"),
     ("/api/v1/payments/**", "payments"),
+    ("/api/v1/admin/payments/**", "payments"),
     ("/api/v1/admin/dead-letters/**", "operations"),
     ("/api/v1/admin/audit/**", "operations"),
     ("/ws/**", "notifications"),
@@ -62,6 +63,9 @@ mod tests {
             ("/api/v1/admin/sagas/7/retry", Some("orders")),
             ("/api/v1/payments/refund", Some("orders")),
             ("/api/v1/payments/7", Some("payments")),
+            ("/api/v1/payments/webhooks/stripe", Some("payments")),
+            ("/api/v1/admin/payments", Some("payments")),
+            ("/api/v1/admin/payments/7/settle", Some("payments")),
             ("/.well-known/jwks.json", Some("identity")),
             ("/api/v1/admin/dead-letters", Some("operations")),
             ("/api/v1/admin/dead-letters/7/redrive", Some("operations")),

@@ -1,30 +1,47 @@
-//! Charging: an attempt is recorded, sent, retried while that is safe, and
-//! settled; what is sent without an answer is asked for before anything else.
+//! Charging: an attempt is checked for risk, recorded, and driven; its outcome
+//! is written with its events, once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contracts::events::payments::{PaymentAuthorized, PaymentCaptured, PaymentFailed};
 use platform::error::{ApiError, Failure, Kind};
 use platform::outbox::NewEvent;
+use platform::telemetry::{self, SpanKind};
 use platform::trace;
-use shared_types::payments::PaymentStatus;
-use shared_types::{AttemptId, Money, OrderId, PaymentId, Timestamp};
+use shared_types::payments::{PaymentStatus, Purpose};
+use shared_types::{AttemptId, Money, OrderId, PaymentId};
+use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::domain::{
-    AfterSilence, Finding, Silence, Token, TransactionKind, Verdict, Wanted, after_silence, find,
-};
-use crate::house::{House, ask_again_after};
-use crate::provider::{CallRow, Charge, Decided, Guarded, Trouble};
+use crate::domain::Token;
+use crate::domain::risk::{self, Facts, Risk};
+use crate::drive::drive;
+use crate::house::House;
+use crate::provider::CallRow;
 use crate::store;
-use crate::store::attempts::{self, AttemptRow, NewAttempt, Settled, State};
+use crate::store::attempts::{
+    self, AttemptRow, Becomes, Claim, NewAttempt, Operation, Settled, State,
+};
 
-/// What the saga asks for, checked.
+/// What is to be charged, checked.
 pub struct Capture {
     pub attempt_id: AttemptId,
+    /// Of an intent that stands already; an order's payment is made here.
+    pub payment_id: Option<PaymentId>,
     pub order_id: OrderId,
     pub money: Money,
     pub token: Token,
+    pub method: String,
+    pub purpose: Purpose,
+    /// Authorise only.
+    pub manual: bool,
+    /// Who pays, for the risk check: never a name.
+    pub buyer: Option<String>,
+    pub country: Option<String>,
+    /// Where the buyer comes back to; without it nothing is asked of them.
+    pub return_url: Option<String>,
+    /// Of the request, so that its key is not used for another one.
+    pub fingerprint: Option<[u8; 32]>,
 }
 
 /// What is known of an attempt.
@@ -36,7 +53,7 @@ pub struct Known {
 }
 
 impl Known {
-    fn of(row: &AttemptRow) -> Self {
+    pub fn of(row: &AttemptRow) -> Self {
         Known {
             state: row.state,
             payment_id: row.payment_id,
@@ -77,55 +94,143 @@ impl Failure for CaptureRefused {
     }
 }
 
-const TOKEN_COLUMN: &str = "payment_attempts.token";
+/// What stands before anything is sent.
+enum Gate {
+    Open,
+    /// A person decides.
+    Review(&'static str),
+    /// Declined without asking anybody.
+    Refuse(&'static str),
+}
 
 /// Charges, and answers with what is known in time. The work goes on whether
 /// or not anybody waits for it.
 pub async fn capture(house: &House, input: Capture) -> Result<Known, ApiError> {
     let permit = house.running.clone().try_acquire_owned();
     let permit = permit.map_err(|_| CaptureRefused::Busy)?;
-    let (claim, send_before) = house.claim();
-    let context = trace::current();
-    let token_sealed = house.ctx.cipher.seal(TOKEN_COLUMN, input.token.reveal())?;
-    let new = NewAttempt {
-        attempt_id: input.attempt_id,
-        payment_id: house.ctx.ids.next(),
-        order_id: input.order_id,
-        money: input.money,
-        token_sealed: &token_sealed,
-        provider: house.gateways.primary.name(),
-        owner: claim.owner,
-        now: claim.now,
-        quiet_from: claim.quiet_from,
-        lease_until: claim.lease_until,
-        trace_id: &context.trace_id,
-        correlation_id: &context.correlation_id,
+    let money = input.money;
+    let route = house.gateways.route(input.purpose, money.currency, &input.method, input.manual);
+    let token_hash = house.ctx.cipher.blind_index(TOKEN_HASH, input.token.reveal());
+    let gate = match route.is_empty() {
+        true => Gate::Refuse("method_not_accepted"),
+        false => judge(house, &input, &token_hash).await?,
     };
-    let Some(row) = attempts::begin(&house.ctx.pool, &new).await? else {
+    let (claim, send_before) = house.claim();
+    let Some(row) = begin(house, &input, &token_hash, &gate, &claim).await? else {
         drop(permit);
         return repeated(house, &input).await;
     };
     let pending = Known::of(&row);
-    let answer = spawn(house, row, input.token, send_before, permit);
+    match gate {
+        Gate::Open => {}
+        Gate::Review(reason) => {
+            tracing::warn!(attempt_id = %row.attempt_id, reason, "a payment waits for a person");
+            return Ok(pending);
+        }
+        Gate::Refuse(code) => {
+            let provider = row.provider.clone();
+            let outcome = Outcome { state: State::Declined, provider: &provider, ..NOTHING };
+            let outcome = Outcome { decline_code: Some(code), ..outcome };
+            return Ok(settle(house, &row, &outcome, &[]).await?);
+        }
+    }
+    Ok(wait(house, pending, spawn(house, row, Some(input.token), send_before, permit)).await)
+}
+
+/// What is known in time. What is not decided then, or was let go, is left to
+/// reconciliation.
+pub async fn wait(house: &House, pending: Known, answer: oneshot::Receiver<Known>) -> Known {
     match tokio::time::timeout(house.settings.answer_within(), answer).await {
-        Ok(Ok(known)) => Ok(known),
-        // Not decided in time, or the work was let go: reconciliation has it.
-        _ => Ok(pending),
+        Ok(Ok(known)) => known,
+        _ => pending,
     }
 }
 
+/// Under which tokens are hashed, to count how often one is used.
+const TOKEN_HASH: &str = "payment_attempts.token_hash";
+
+/// The risk check. What it counts is read only when a limit needs it.
+async fn judge(house: &House, input: &Capture, token_hash: &[u8]) -> Result<Gate, ApiError> {
+    let rules = &house.settings.risk;
+    if !rules.enabled {
+        return Ok(Gate::Open);
+    }
+    let (mut same_token, mut same_buyer) = (0, 0);
+    if rules.review_attempts > 0 || rules.refuse_attempts > 0 {
+        let since = house.ctx.clock.now().minus(Duration::from_secs(rules.window_seconds));
+        let buyer = input.buyer.as_deref();
+        let counted = attempts::velocity(&house.ctx.pool, token_hash, buyer, since).await?;
+        same_token = u32::try_from(counted.0).unwrap_or(u32::MAX);
+        same_buyer = u32::try_from(counted.1).unwrap_or(u32::MAX);
+    }
+    let amount_major = risk::major(input.money.minor, input.money.currency.digits());
+    let country = input.country.as_deref();
+    let facts = Facts { same_token, same_buyer, amount_major, country };
+    let (gate, verdict) = match rules.judge(&facts) {
+        Risk::Allow => (Gate::Open, "allow"),
+        Risk::Review(reason) => (Gate::Review(reason), "review"),
+        Risk::Refuse(reason) => (Gate::Refuse(reason), "refuse"),
+    };
+    metrics::counter!("payment_risk_checks_total", "verdict" => verdict).increment(1);
+    Ok(gate)
+}
+
+async fn begin(
+    house: &House,
+    input: &Capture,
+    token_hash: &[u8],
+    gate: &Gate,
+    claim: &Claim,
+) -> Result<Option<AttemptRow>, ApiError> {
+    let context = trace::current();
+    let (token_key, token_sealed) = house.vault.seal(&input.token)?;
+    let route =
+        house.gateways.route(input.purpose, input.money.currency, &input.method, input.manual);
+    // What is refused was not sent either: it is written down like a review and
+    // settled next, so that a crash between leaves it to a person.
+    let risk_reason = match gate {
+        Gate::Open => None,
+        Gate::Review(reason) | Gate::Refuse(reason) => Some(*reason),
+    };
+    let new = NewAttempt {
+        attempt_id: input.attempt_id,
+        payment_id: input.payment_id.unwrap_or_else(|| house.ctx.ids.next()),
+        order_id: input.order_id,
+        money: input.money,
+        method: &input.method,
+        purpose: input.purpose,
+        manual: input.manual,
+        token_sealed: &token_sealed,
+        token_key: token_key.as_deref(),
+        token_hash: Some(token_hash),
+        buyer: input.buyer.as_deref(),
+        return_url: input.return_url.as_deref(),
+        fingerprint: input.fingerprint.as_ref().map(|f| &f[..]),
+        risk_reason,
+        provider: route.first().map_or("soap", |gateway| gateway.name()),
+        claim,
+        trace_id: &context.trace_id,
+        correlation_id: &context.correlation_id,
+    };
+    Ok(attempts::begin(&house.ctx.pool, &new).await?)
+}
+
 /// Drives an attempt in a task of its own.
-fn spawn(
+pub fn spawn(
     house: &House,
     row: AttemptRow,
-    token: Token,
+    token: Option<Token>,
     send_before: Instant,
     permit: OwnedSemaphorePermit,
 ) -> oneshot::Receiver<Known> {
     let (answer, waiting) = oneshot::channel();
-    let (working, context) = (house.clone(), store::trace_of(&row.trace_id, &row.correlation_id));
+    let (working, context) = (house.clone(), trace::current().child());
     house.ctx.lifecycle.spawn("payment attempt", async move {
+        let span = telemetry::begin("payments", SpanKind::Internal, &context, || {
+            "payment attempt".to_owned()
+        });
         let known = trace::within(context, drive(&working, row, token, send_before)).await;
+        span.end_with(false, || vec![("payment.state", format!("{:?}", known.state))]);
         drop(permit);
         // Nobody waits any more when the answer took too long.
         let _ = answer.send(known);
@@ -163,303 +268,158 @@ pub async fn find_attempt(house: &House, id: AttemptId) -> Result<Option<Known>,
     Ok(attempts::find(&house.ctx.pool, id).await?.as_ref().map(Known::of))
 }
 
-/// Sends until there is an answer, the tries are used up, or the outcome is
-/// unknown. A failure of our own database leaves the attempt to reconciliation.
-async fn drive(house: &House, row: AttemptRow, token: Token, send_before: Instant) -> Known {
-    let pending = Known::of(&row);
-    let attempt_id = row.attempt_id;
-    match Driver::new(house, row, token).run(send_before).await {
-        Ok(known) => known,
-        Err(error) => {
-            tracing::error!(%attempt_id, error = format!("{error:#}"), "an attempt is left to reconciliation");
-            pending
-        }
-    }
+/// The provider named a charge that pays for another attempt.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer names the charge of another attempt")]
+pub struct Replayed;
+
+/// How an attempt ended, in the words of its own operation.
+#[derive(Clone, Copy)]
+pub struct Outcome<'a> {
+    pub state: State,
+    pub provider: &'a str,
+    pub transaction_id: Option<&'a str>,
+    pub decline_code: Option<&'a str>,
+    /// With [`State::RequiresAction`].
+    pub next_action_url: Option<&'a str>,
+    /// What a void found when it came too late.
+    pub captured_meanwhile: bool,
 }
 
-struct Driver<'a> {
-    house: &'a House,
-    row: AttemptRow,
-    charge: Charge,
-    primary_sends: u32,
-    fallback_sends: u32,
-    /// No try of this attempt has left the process so far.
-    nothing_left: bool,
-    calls: Vec<CallRow>,
-}
+/// To start an [`Outcome`] from.
+pub const NOTHING: Outcome<'static> = Outcome {
+    state: State::NotSent,
+    provider: "",
+    transaction_id: None,
+    decline_code: None,
+    next_action_url: None,
+    captured_meanwhile: false,
+};
 
-impl<'a> Driver<'a> {
-    fn new(house: &'a House, row: AttemptRow, token: Token) -> Self {
-        let charge = Charge {
-            order_id: row.order_id,
-            attempt_id: row.attempt_id,
-            money: row.money(),
-            token,
-        };
-        let primary_sends = u32::try_from(row.sends).unwrap_or(1).saturating_sub(1);
-        let (fallback_sends, nothing_left, calls) = (0, true, Vec::new());
-        Driver { house, row, charge, primary_sends, fallback_sends, nothing_left, calls }
-    }
-
-    async fn run(mut self, mut send_before: Instant) -> anyhow::Result<Known> {
-        let gateways = &self.house.gateways;
-        let mut gateway: &Guarded = &gateways.primary;
-        let mut on_fallback = false;
-        loop {
-            match on_fallback {
-                false => self.primary_sends += 1,
-                true => self.fallback_sends += 1,
-            }
-            let (result, call) = gateway.charge(&self.charge, send_before).await;
-            self.calls.push(call);
-            let held_back = match result {
-                Ok(decided) => return self.decided(gateway.name(), decided).await,
-                Err(Trouble::Refused { code, .. }) => {
-                    return self.ended(State::Declined, gateway.name(), None, Some(&code)).await;
-                }
-                Err(Trouble::Unknown(_)) => return self.ask().await,
-                Err(Trouble::Undone(_)) => {
-                    self.nothing_left = false;
-                    false
-                }
-                Err(Trouble::NotSent { gate, .. }) => gate,
-            };
-            let (settings, lifecycle) = (&self.house.settings, &self.house.ctx.lifecycle);
-            let used_up = match on_fallback {
-                false => held_back || self.primary_sends >= settings.attempts,
-                true => held_back || self.fallback_sends >= settings.fallback_attempts,
-            };
-            if used_up {
-                // Only what certainly never left may go another way.
-                let other = gateways.fallback.as_ref();
-                let other = other.filter(|_| {
-                    !on_fallback && self.nothing_left && settings.fallback_attempts > 0
-                });
-                let Some(other) = other else {
-                    return self.ended(State::NotSent, gateway.name(), None, None).await;
-                };
-                (gateway, on_fallback) = (other, true);
-            } else {
-                let tries = if on_fallback { self.fallback_sends } else { self.primary_sends };
-                if !lifecycle.sleep(settings.backoff().delay(tries)).await {
-                    return self.ended(State::NotSent, gateway.name(), None, None).await;
-                }
-            }
-            match self.claim(gateway.name()).await? {
-                Some(deadline) => send_before = deadline,
-                None => return Ok(Known::of(&self.row)),
-            }
+/// What the payment becomes when an attempt of it ends so.
+fn becomes<'a>(row: &'a AttemptRow, outcome: &Outcome<'a>) -> Becomes<'a> {
+    let before = row.status_before.unwrap_or(PaymentStatus::Created);
+    let (status, captured_minor, authorized_minor) = match (row.operation, outcome.state) {
+        _ if outcome.captured_meanwhile => (PaymentStatus::Captured, Some(row.amount_minor), None),
+        (Operation::Charge | Operation::Capture, State::Captured) => {
+            (PaymentStatus::Captured, Some(row.amount_minor), None)
         }
-    }
-
-    /// Claims the next send and writes down the calls so far.
-    async fn claim(&mut self, gateway: &str) -> anyhow::Result<Option<Instant>> {
-        let (claim, deadline) = self.house.claim();
-        let mut tx = self.house.ctx.pool.begin().await?;
-        let ours = attempts::claim_send(&mut tx, self.row.attempt_id, gateway, &claim).await?;
-        store::add_calls(&mut tx, self.row.attempt_id.0, &self.calls).await?;
-        tx.commit().await?;
-        self.calls.clear();
-        Ok(ours.then_some(deadline))
-    }
-
-    async fn decided(self, provider: &str, decided: Decided) -> anyhow::Result<Known> {
-        let id = Some(decided.transaction_id.as_str());
-        match &decided.verdict {
-            Verdict::Approved => self.ended(State::Captured, provider, id, None).await,
-            Verdict::Declined(code) => self.ended(State::Declined, provider, id, Some(code)).await,
+        (Operation::Charge, State::Authorized) => {
+            (PaymentStatus::Authorized, None, Some(row.amount_minor))
         }
-    }
-
-    async fn ended(
-        self,
-        state: State,
-        provider: &str,
-        transaction_id: Option<&str>,
-        decline_code: Option<&str>,
-    ) -> anyhow::Result<Known> {
-        let now = self.house.ctx.clock.now();
-        let settled = Settled { state, provider, transaction_id, decline_code, now };
-        settle(self.house, &self.row, &settled, &self.calls).await
-    }
-
-    /// Sent without an answer: ask at once; what stays unknown is parked.
-    async fn ask(self) -> anyhow::Result<Known> {
-        let quiet_from = self.house.ctx.clock.now();
-        match look(self.house, &self.row, self.calls).await? {
-            Looked::Settled(known) => Ok(known),
-            Looked::Nothing(calls) | Looked::Silent(calls) => {
-                park(self.house, &self.row, quiet_from, &calls).await?;
-                Ok(Known { state: State::Unknown, ..Known::of(&self.row) })
-            }
-        }
-    }
-}
-
-/// What a question to the provider brought.
-pub enum Looked {
-    Settled(Known),
-    /// The provider knows nothing of it.
-    Nothing(Vec<CallRow>),
-    /// No answer, or one that does not decide.
-    Silent(Vec<CallRow>),
-}
-
-/// Asks what became of an attempt, and settles it when that is known.
-pub async fn look(
-    house: &House,
-    row: &AttemptRow,
-    mut calls: Vec<CallRow>,
-) -> anyhow::Result<Looked> {
-    let (answer, asked) = house.gateways.transactions(row.order_id).await;
-    let provider = asked.last().map_or("soap", |call| call.provider);
-    calls.extend(asked);
-    let Ok(list) = answer else { return Ok(Looked::Silent(calls)) };
-    let mut connection = house.connection().await?;
-    let taken = store::taken_transactions(&mut connection, row.order_id, row.attempt_id.0).await?;
-    drop(connection);
-    let reference = row.attempt_id.to_string();
-    let wanted = Wanted {
-        kind: TransactionKind::Charge,
-        reference: &reference,
-        money: row.money(),
-        taken: &taken.into_iter().collect(),
+        (Operation::Charge, State::RequiresAction) => (PaymentStatus::RequiresAction, None, None),
+        (Operation::Charge, State::Declined) => (PaymentStatus::Declined, None, None),
+        (Operation::Charge, _) => (PaymentStatus::Created, None, None),
+        (Operation::Void, State::Voided) => (PaymentStatus::Canceled, None, Some(0)),
+        (Operation::Capture | Operation::Void, _) => (before, None, None),
     };
-    match find(&list, &wanted) {
-        Finding::Found(transaction) => {
-            let (state, code) = match &transaction.verdict {
-                Verdict::Approved => (State::Captured, None),
-                Verdict::Declined(code) => (State::Declined, Some(code.as_str())),
-            };
-            let (now, id) = (house.ctx.clock.now(), Some(transaction.transaction_id.as_str()));
-            let settled = Settled { state, provider, transaction_id: id, decline_code: code, now };
-            settle(house, row, &settled, &calls).await.map(Looked::Settled)
-        }
-        Finding::Nothing => Ok(Looked::Nothing(calls)),
-        Finding::WrongAmount(transaction) => {
-            let (attempt_id, transaction_id) = (row.attempt_id, &transaction.transaction_id);
-            tracing::error!(%attempt_id, transaction_id, "the provider charged another amount");
-            Ok(Looked::Silent(calls))
-        }
+    let named = matches!(row.operation, Operation::Charge)
+        && matches!(outcome.state, State::Captured | State::Authorized | State::RequiresAction);
+    Becomes {
+        status,
+        captured_minor,
+        authorized_minor,
+        transaction_id: outcome.transaction_id.filter(|_| named),
+        next_action_url: outcome.next_action_url,
+        if_undecided: row.operation != Operation::Charge
+            && !matches!(outcome.state, State::Captured | State::Voided)
+            && !outcome.captured_meanwhile,
     }
 }
 
-/// Leaves an attempt to be asked for later.
-pub async fn park(
-    house: &House,
-    row: &AttemptRow,
-    quiet_from: Timestamp,
-    calls: &[CallRow],
-) -> anyhow::Result<()> {
-    let due_at = house.ctx.clock.now().plus(ask_again_after(row.asks));
-    let mut tx = house.ctx.pool.begin().await?;
-    attempts::park(&mut tx, row.attempt_id, house.owner, quiet_from, due_at).await?;
-    store::add_calls(&mut tx, row.attempt_id.0, calls).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Writes the outcome and its events, once.
+/// Writes the outcome and its events, once. Fails with [`Replayed`] when the
+/// charge is accounted for already.
 pub async fn settle(
     house: &House,
     row: &AttemptRow,
-    settled: &Settled<'_>,
+    outcome: &Outcome<'_>,
     calls: &[CallRow],
 ) -> anyhow::Result<Known> {
     let mut tx = house.ctx.pool.begin().await?;
-    let first = attempts::settle(&mut tx, row.attempt_id, settled, calls).await?;
-    if first {
-        let events = events(house, row, settled)?;
-        house.ctx.outbox.append_all(&mut tx, events).await?;
-    }
+    let known = settle_in(house, &mut tx, row, outcome, calls).await?;
     tx.commit().await?;
-    if !first {
-        let row = attempts::find(&house.ctx.pool, row.attempt_id).await?;
-        return row.as_ref().map(Known::of).ok_or_else(|| anyhow::anyhow!("the attempt is gone"));
+    match known {
+        Some(known) => Ok(known),
+        None => {
+            let row = attempts::find(&house.ctx.pool, row.attempt_id).await?;
+            row.as_ref().map(Known::of).ok_or_else(|| anyhow::anyhow!("the attempt is gone"))
+        }
     }
-    tracing::info!(
-        order_id = %row.order_id, attempt_id = %row.attempt_id, provider = settled.provider,
-        state = ?settled.state, "payment attempt settled"
-    );
-    Ok(Known {
-        state: settled.state,
-        payment_id: row.payment_id,
-        decline_code: settled.decline_code.map(str::to_owned),
-    })
 }
 
-/// Nothing is published for what was never sent: the saga has its answer.
+/// The same on a transaction of somebody else's; None when the outcome stands
+/// already.
+pub async fn settle_in(
+    house: &House,
+    tx: &mut PgConnection,
+    row: &AttemptRow,
+    outcome: &Outcome<'_>,
+    calls: &[CallRow],
+) -> anyhow::Result<Option<Known>> {
+    let settled = Settled {
+        state: outcome.state,
+        provider: outcome.provider,
+        transaction_id: outcome.transaction_id,
+        decline_code: outcome.decline_code,
+        now: house.ctx.clock.now(),
+        payment: becomes(row, outcome),
+    };
+    let first = match attempts::settle(tx, row.attempt_id, &settled, calls).await {
+        Err(sqlx::Error::Database(e)) if e.is_unique_violation() => return Err(Replayed.into()),
+        other => other?,
+    };
+    if !first {
+        return Ok(None);
+    }
+    if outcome.state == State::Voided {
+        attempts::end_action(tx, row.payment_id, settled.now).await?;
+    }
+    let events = events(house, row, outcome)?;
+    house.ctx.outbox.append_all(tx, events).await?;
+    metrics::counter!(
+        "payments_settled_total",
+        "provider" => outcome.provider.to_owned(), "state" => outcome.state.word()
+    )
+    .increment(1);
+    tracing::info!(
+        order_id = %row.order_id, attempt_id = %row.attempt_id, provider = outcome.provider,
+        operation = row.operation.word(), state = outcome.state.word(), "payment attempt settled"
+    );
+    Ok(Some(Known {
+        state: outcome.state,
+        payment_id: row.payment_id,
+        decline_code: outcome.decline_code.map(str::to_owned),
+    }))
+}
+
+/// Nothing is published for what was never sent: the caller has its answer.
 fn events(
     house: &House,
     row: &AttemptRow,
-    settled: &Settled<'_>,
+    outcome: &Outcome<'_>,
 ) -> Result<Vec<NewEvent>, serde_json::Error> {
     let ids = &house.ctx.ids;
     let (order_id, payment_id) = (row.order_id, row.payment_id);
     let (amount, currency) = (row.money().amount(), row.currency);
-    let provider = settled.provider.to_owned();
-    Ok(match settled.state {
-        State::Captured => {
-            let authorized = PaymentAuthorized {
-                order_id,
-                payment_id,
-                amount,
-                currency,
-                provider: provider.clone(),
-            };
-            let captured = PaymentCaptured { order_id, payment_id, amount, currency, provider };
-            vec![NewEvent::of(ids, &authorized)?, NewEvent::of(ids, &captured)?]
+    let provider = || outcome.provider.to_owned();
+    let authorized =
+        || PaymentAuthorized { order_id, payment_id, amount, currency, provider: provider() };
+    let captured =
+        || PaymentCaptured { order_id, payment_id, amount, currency, provider: provider() };
+    Ok(match (row.operation, outcome.state) {
+        _ if outcome.captured_meanwhile => vec![NewEvent::of(ids, &captured())?],
+        (Operation::Charge, State::Captured) => {
+            vec![NewEvent::of(ids, &authorized())?, NewEvent::of(ids, &captured())?]
         }
-        State::Declined => {
-            let code = settled.decline_code.unwrap_or("card_declined").to_owned();
-            let is_final = false;
+        (Operation::Charge, State::Authorized) => vec![NewEvent::of(ids, &authorized())?],
+        (Operation::Capture, State::Captured) => vec![NewEvent::of(ids, &captured())?],
+        (Operation::Charge, State::Declined) => {
+            let code = outcome.decline_code.unwrap_or("card_declined").to_owned();
+            let (is_final, provider) = (false, provider());
             let failed =
                 PaymentFailed { order_id, payment_id, amount, currency, provider, code, is_final };
             vec![NewEvent::of(ids, &failed)?]
         }
-        State::Running | State::Unknown | State::NotSent => Vec::new(),
+        _ => Vec::new(),
     })
-}
-
-/// Goes on with an attempt whose time has come: asks first, and sends again
-/// only what is certainly not charged.
-pub async fn resume(house: &House, row: AttemptRow) -> anyhow::Result<()> {
-    let calls = match look(house, &row, Vec::new()).await? {
-        Looked::Settled(_) => return Ok(()),
-        Looked::Silent(calls) => return park(house, &row, row.quiet_from, &calls).await,
-        Looked::Nothing(calls) => calls,
-    };
-    let silence = Silence {
-        now: house.ctx.clock.now(),
-        quiet_from: row.quiet_from,
-        created_at: row.created_at,
-        sends: u32::try_from(row.sends).unwrap_or(u32::MAX),
-    };
-    match after_silence(silence, house.patience(house.settings.attempts)) {
-        AfterSilence::AskAgain => park(house, &row, row.quiet_from, &calls).await,
-        AfterSilence::SendAgain => send_again(house, row, calls).await,
-        AfterSilence::GiveUp => {
-            let settled = Settled {
-                state: State::NotSent,
-                provider: &row.provider,
-                transaction_id: None,
-                decline_code: None,
-                now: silence.now,
-            };
-            settle(house, &row, &settled, &calls).await.map(drop)
-        }
-    }
-}
-
-async fn send_again(house: &House, row: AttemptRow, calls: Vec<CallRow>) -> anyhow::Result<()> {
-    let sealed = row.token_sealed.as_deref().ok_or_else(|| anyhow::anyhow!("no token"))?;
-    let token = Token::parse(&house.ctx.cipher.open(TOKEN_COLUMN, sealed)?)?;
-    let mut driver = Driver::new(house, row, token);
-    driver.calls = calls;
-    driver.primary_sends = u32::try_from(driver.row.sends).unwrap_or(u32::MAX);
-    let name = house.gateways.primary.name();
-    match driver.claim(name).await? {
-        Some(send_before) => driver.run(send_before).await.map(drop),
-        None => Ok(()),
-    }
 }

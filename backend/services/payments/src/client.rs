@@ -10,6 +10,7 @@ use contracts::generated::bellavista::payments::v1::{
 use platform::error::ApiError;
 use platform::validate::Checks;
 use platform::{grpc, trace};
+use shared_types::payments::Purpose;
 use shared_types::{Currency, Money};
 use tonic::{Request, Response, Status};
 
@@ -24,7 +25,7 @@ use crate::store::attempts::State;
 pub struct InProcess(pub House);
 
 /// More than this in one payment is a mistake.
-const MAX_MINOR: i64 = 1_000_000_000_000;
+pub const MAX_MINOR: i64 = 1_000_000_000_000;
 const MAX_REASON_CHARS: usize = 500;
 
 fn money(checks: &mut Checks, minor: i64, currency: &str) -> Option<Money> {
@@ -42,19 +43,33 @@ fn refused(checks: Checks) -> Status {
     error.into()
 }
 
-fn parse_capture(request: &CaptureRequest) -> Result<Capture, Status> {
+fn parse_capture(house: &House, request: &CaptureRequest) -> Result<Capture, Status> {
     let mut checks = Checks::new();
     let attempt_id = checks.parse("attempt_id", &request.attempt_id);
     let order_id = checks.parse("order_id", &request.order_id);
     let money = money(&mut checks, request.amount_minor, &request.currency);
-    checks.ensure(request.method_type == "card", "method_type", "unknown", "must be card");
+    let known = house.gateways.knows_method(&request.method_type);
+    checks.ensure(known, "method_type", "unknown", "is no method that a provider takes");
     let token = Token::parse(&request.token);
     if let Err(error) = &token {
         checks.fail("token", "invalid", error.to_string());
     }
     match (attempt_id, order_id, money, token) {
         (Some(attempt_id), Some(order_id), Some(money), Ok(token)) if checks.is_empty() => {
-            Ok(Capture { attempt_id, order_id, money, token })
+            Ok(Capture {
+                attempt_id,
+                payment_id: None,
+                order_id,
+                money,
+                token,
+                method: request.method_type.clone(),
+                purpose: Purpose::Order,
+                manual: false,
+                buyer: None,
+                country: None,
+                return_url: None,
+                fingerprint: None,
+            })
         }
         _ => Err(refused(checks)),
     }
@@ -68,7 +83,8 @@ fn parse_refund(request: &RefundRequest) -> Result<Refund, Status> {
     let reason = checks.text("reason", &request.reason, 0..=MAX_REASON_CHARS);
     match (refund_id, order_id, money) {
         (Some(refund_id), Some(order_id), Some(money)) if checks.is_empty() => {
-            Ok(Refund { refund_id, order_id, money, reason })
+            let (fingerprint, audit) = (None, None);
+            Ok(Refund { refund_id, order_id, money, reason, fingerprint, audit })
         }
         _ => Err(refused(checks)),
     }
@@ -79,8 +95,12 @@ fn capture_response(known: Option<Known>) -> CaptureResponse {
     let outcome = match known.state {
         State::Captured => CaptureOutcome::Captured,
         State::Declined => CaptureOutcome::Declined,
-        State::NotSent => CaptureOutcome::NotSent,
-        State::Running | State::Unknown => CaptureOutcome::Pending,
+        State::NotSent | State::Voided => CaptureOutcome::NotSent,
+        State::Running
+        | State::Unknown
+        | State::Review
+        | State::RequiresAction
+        | State::Authorized => CaptureOutcome::Pending,
     };
     CaptureResponse {
         outcome: outcome.into(),
@@ -103,7 +123,7 @@ fn refund_response(refunded: Refunded) -> RefundResponse {
 #[async_trait]
 impl PaymentsClient for InProcess {
     async fn capture(&self, request: CaptureRequest) -> Result<CaptureResponse, Status> {
-        let input = parse_capture(&request)?;
+        let input = parse_capture(&self.0, &request)?;
         Ok(capture_response(Some(capture::capture(&self.0, input).await?)))
     }
 

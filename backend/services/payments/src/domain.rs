@@ -1,6 +1,8 @@
 //! Pure rules: which transaction is ours, when silence is an answer, what may
 //! be written down.
 
+pub mod risk;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -55,12 +57,14 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A decline reason as a stable code: what is not a plain word becomes
-/// `card_declined`.
+/// A decline reason as a stable code: what is not a plain word, or holds many
+/// digits, becomes `card_declined`.
 pub fn decline_code(reason: Option<&str>) -> String {
+    const MOST_DIGITS: usize = 6;
     let reason = reason.unwrap_or_default().trim().to_ascii_lowercase();
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    match (1..=64).contains(&reason.len()) && reason.bytes().all(plain) {
+    let digits = reason.bytes().filter(u8::is_ascii_digit).count();
+    match (1..=64).contains(&reason.len()) && reason.bytes().all(plain) && digits <= MOST_DIGITS {
         true => reason,
         false => "card_declined".to_owned(),
     }
@@ -112,8 +116,31 @@ pub enum TransactionKind {
 /// What a provider decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// The money moved.
     Approved,
+    /// The money is reserved; it moves when it is captured.
+    Authorized,
     Declined(String),
+    /// The buyer has to do something at this address first.
+    ActionRequired(String),
+    /// An authorisation was given up; no money moves any more.
+    Canceled,
+    /// Taken in; a notification tells what became of it.
+    Received,
+}
+
+impl Verdict {
+    /// For rows and metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Approved => "approved",
+            Verdict::Authorized => "authorized",
+            Verdict::Declined(_) => "declined",
+            Verdict::ActionRequired(_) => "action_required",
+            Verdict::Canceled => "canceled",
+            Verdict::Received => "received",
+        }
+    }
 }
 
 /// What the transactions of an order say about one attempt or refund.

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use crate::config::Settings;
 use crate::domain::Patience;
 use crate::provider::Gateways;
+use crate::reconcile::FallbackShare;
 use crate::store::attempts::Claim;
+use crate::tokens::TokenVault;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -20,10 +22,14 @@ pub struct Parts {
     pub ctx: Context,
     pub settings: Settings,
     pub gateways: Gateways,
+    /// Seals payment tokens.
+    pub vault: TokenVault,
     /// This process, as the owner of what it works on.
     pub owner: Uuid,
     /// Attempts and refunds driven at once.
     pub running: Arc<Semaphore>,
+    /// How many of the last answers came through the fallback.
+    pub share: FallbackShare,
 }
 
 impl std::ops::Deref for House {
@@ -37,9 +43,11 @@ impl House {
     pub fn new(ctx: Context) -> anyhow::Result<Self> {
         let settings = Settings::load(&ctx.config)?;
         let gateways = Gateways::new(&settings, &ctx.clock)?;
+        let vault = TokenVault::open_file(&ctx, &settings)?;
         let running = Arc::new(Semaphore::new(settings.max_running));
-        let owner = Uuid::new_v4();
-        Ok(House(Arc::new(Parts { ctx, settings, gateways, owner, running })))
+        let owner = platform::instance::here();
+        let share = FallbackShare::default();
+        Ok(House(Arc::new(Parts { ctx, settings, gateways, vault, owner, running, share })))
     }
 
     /// A claim that starts now, and the moment after which its request must no

@@ -12,13 +12,16 @@
 //! Start with [`capture`], then [`provider`], [`reconcile`], [`refund`]. The
 //! gateway to try it with is [`simulator`].
 
+mod admin;
 mod capture;
 mod client;
 mod config;
 pub mod domain;
+mod drive;
 mod house;
+mod intents;
+mod notifications;
 mod provider;
-mod queries;
 mod reconcile;
 mod refund;
 mod rest;
@@ -26,6 +29,10 @@ mod rest_messages;
 pub mod simulator;
 mod soap;
 mod store;
+mod tokens;
+
+pub use notifications::verify;
+pub use tokens::{KeyUse, TokenKeys};
 
 use std::sync::Arc;
 
@@ -53,6 +60,7 @@ pub fn build(ctx: Context) -> anyhow::Result<Built> {
         .grpc(move |routes| {
             routes.add_service(server);
         })
+        .task("payment token keys", tokens::run(house.clone()))
         .task("payment reconciliation", reconcile::run(house));
     Ok(Built { service, client: Arc::new(in_process) })
 }

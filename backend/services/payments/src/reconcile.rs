@@ -1,12 +1,16 @@
 //! Settles what was left open: by a crash, a lost answer or a provider that
 //! was away. Runs in every instance; a row belongs to one at a time.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use platform::trace;
 
+use crate::domain::masked;
 use crate::house::House;
-use crate::{capture, refund, store};
+use crate::provider::CallRow;
+use crate::{drive, refund, store};
 
 /// How often the gauges are read from the database.
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
@@ -16,8 +20,10 @@ pub async fn run(house: House) -> anyhow::Result<()> {
     let every = Duration::from_millis(house.settings.reconcile_every_ms);
     let mut since_gauges = GAUGES_EVERY;
     loop {
+        let freed = store::free_from_the_dead(&house.ctx.pool, house.ctx.clock.now()).await;
         let (attempts, refunds) = tokio::join!(attempts(&house), refunds(&house));
-        for failure in [attempts.err(), refunds.err()].into_iter().flatten() {
+        let freed = freed.map_err(anyhow::Error::from);
+        for failure in [freed.err(), attempts.err(), refunds.err()].into_iter().flatten() {
             // The database may be away for a moment; the rows stay where they are.
             tracing::warn!(error = format!("{failure:#}"), "reconciliation pauses");
         }
@@ -39,7 +45,7 @@ async fn attempts(house: &House) -> anyhow::Result<()> {
     for row in due {
         let (working, id) = (house.clone(), row.attempt_id);
         let context = store::trace_of(&row.trace_id, &row.correlation_id);
-        let work = async move { capture::resume(&working, row).await };
+        let work = async move { drive::resume(&working, row).await };
         spawn(house, id.to_string(), context, work).await;
     }
     Ok(())
@@ -76,7 +82,42 @@ async fn spawn(
     });
 }
 
+/// Says in the row of the question that the amount is another: a person has to
+/// look, and reconciliation never settles it by itself.
+pub fn mark_mismatch(calls: &mut [CallRow], transaction_id: &str) {
+    metrics::counter!("payment_mismatches_total").increment(1);
+    if let Some(asked) = calls.last_mut() {
+        asked.outcome = "mismatch";
+        asked.message.push_str(&format!(", {} of another amount", masked(transaction_id)));
+    }
+}
+
+/// The share of the fallback among the last answers of this process.
+#[derive(Debug, Default)]
+pub struct FallbackShare(Mutex<VecDeque<bool>>);
+
+impl FallbackShare {
+    const LAST: usize = 1_000;
+
+    /// An answer came, through the fallback or not.
+    pub fn note(&self, fallback: bool) {
+        let mut last = self.0.lock().unwrap_or_else(|p| p.into_inner());
+        if last.len() == Self::LAST {
+            last.pop_front();
+        }
+        last.push_back(fallback);
+    }
+
+    /// 0 to 1; 0 while there is no answer.
+    fn value(&self) -> f64 {
+        let last = self.0.lock().unwrap_or_else(|p| p.into_inner());
+        let through = last.iter().filter(|fallback| **fallback).count();
+        through as f64 / last.len().max(1) as f64
+    }
+}
+
 async fn gauges(house: &House) {
+    metrics::gauge!("payment_fallback_share").set(house.share.value());
     let read = async {
         let mut connection = house.connection().await?;
         store::unknown(&mut connection).await

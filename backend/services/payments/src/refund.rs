@@ -4,16 +4,20 @@
 use std::time::Instant;
 
 use contracts::events::payments::PaymentRefunded;
+use platform::audit::Entry;
 use platform::error::{ApiError, Failure, Kind};
 use platform::trace;
 use shared_types::{Money, OrderId, RefundId, Timestamp};
+use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
 use crate::domain::{
     AfterSilence, Finding, Silence, TransactionKind, Verdict, Wanted, after_silence, find,
 };
+use crate::drive::REPEATS_FOR;
 use crate::house::{House, ask_again_after};
 use crate::provider::{CallRow, Decided, Giveback, Trouble};
+use crate::reconcile::mark_mismatch;
 use crate::store;
 use crate::store::refunds::{self, NewRefund, RefundRow, Settled, State};
 
@@ -23,6 +27,10 @@ pub struct Refund {
     pub order_id: OrderId,
     pub money: Money,
     pub reason: String,
+    /// Of the request, so that its key is not used for another one.
+    pub fingerprint: Option<[u8; 32]>,
+    /// Written with the refund, when a person asks for it.
+    pub audit: Option<Entry>,
 }
 
 /// What became of it.
@@ -71,7 +79,7 @@ pub async fn refund(house: &House, input: Refund) -> Result<Refunded, ApiError> 
     let permit = permit.map_err(|_| RefundRefused::Busy)?;
     let (row, send_before) = match begin(house, &input).await? {
         Begun::Answered(answer) => return Ok(answer),
-        Begun::Started(row, send_before) => (row, send_before),
+        Begun::Started(row, send_before) => (*row, send_before),
     };
     let (answer, waiting) = oneshot::channel();
     let working = house.clone();
@@ -101,7 +109,7 @@ fn failed() -> ApiError {
 
 enum Begun {
     Answered(Refunded),
-    Started(RefundRow, Instant),
+    Started(Box<RefundRow>, Instant),
 }
 
 /// The payment's row lock makes concurrent refunds take turns.
@@ -135,12 +143,16 @@ async fn begin(house: &House, input: &Refund) -> Result<Begun, ApiError> {
         money: input.money,
         reason: &input.reason,
         charge_transaction_id: payment.transaction_id.as_deref().unwrap_or_default(),
+        fingerprint: input.fingerprint.as_ref().map(|f| &f[..]),
         trace_id: &context.trace_id,
         correlation_id: &context.correlation_id,
     };
     let row = refunds::begin(&mut tx, &payment, &new, &claim).await?;
+    if let Some(entry) = &input.audit {
+        house.ctx.audit.record(&mut tx, entry.clone()).await?;
+    }
     tx.commit().await?;
-    Ok(Begun::Started(row, send_before))
+    Ok(Begun::Started(Box::new(row), send_before))
 }
 
 /// One send, and one question when no answer came.
@@ -156,10 +168,16 @@ async fn send(
         money: row.money(),
         charge_transaction_id: row.charge_transaction_id.clone(),
     };
-    let (result, sent) = house.gateways.refund(&giveback, send_before).await;
+    let (result, sent) = house.gateways.refund(&row.provider, &giveback, send_before).await;
     let provider = sent.last().map_or("soap", |call| call.provider);
     calls.extend(sent);
     match result {
+        // Taken in: a notification, or asking again, tells the rest.
+        Ok(Decided { transaction_id, verdict: Verdict::Received }) => {
+            let quiet_from = house.ctx.clock.now();
+            let id = Some(transaction_id.as_str());
+            park(house, &row, State::Unknown, quiet_from, id, &calls).await
+        }
         Ok(decided) => settle(house, &row, provider, &decided, &calls).await,
         Err(Trouble::Refused { code, .. }) => {
             let verdict = Verdict::Declined(code);
@@ -171,13 +189,21 @@ async fn send(
             match look(house, &row, calls).await? {
                 Looked::Settled(state) => Ok(state),
                 Looked::Nothing(calls) | Looked::Silent(calls) => {
-                    park(house, &row, State::Unknown, quiet_from, &calls).await
+                    park(house, &row, State::Unknown, quiet_from, None, &calls).await
                 }
             }
         }
         Err(Trouble::NotSent { .. } | Trouble::Undone(_)) => {
-            park(house, &row, State::Waiting, row.quiet_from, &calls).await
+            park(house, &row, waiting(&row), row.quiet_from, None, &calls).await
         }
+    }
+}
+
+/// What was unknown before a try that certainly failed is unknown after it.
+fn waiting(row: &RefundRow) -> State {
+    match row.state {
+        State::Unknown => State::Unknown,
+        _ => State::Waiting,
     }
 }
 
@@ -187,9 +213,16 @@ enum Looked {
     Silent(Vec<CallRow>),
 }
 
+fn answers(house: &House, row: &RefundRow) -> bool {
+    house.gateways.find(&row.provider).is_none_or(|g| g.answers_questions())
+}
+
 /// Asks what became of a refund, and settles it when that is known.
 async fn look(house: &House, row: &RefundRow, mut calls: Vec<CallRow>) -> anyhow::Result<Looked> {
-    let (answer, asked) = house.gateways.transactions(row.order_id).await;
+    if !answers(house, row) {
+        return Ok(Looked::Silent(calls));
+    }
+    let (answer, asked) = house.gateways.transactions(&row.provider, row.order_id).await;
     let provider = asked.last().map_or("soap", |call| call.provider);
     calls.extend(asked);
     let Ok(list) = answer else { return Ok(Looked::Silent(calls)) };
@@ -204,6 +237,7 @@ async fn look(house: &House, row: &RefundRow, mut calls: Vec<CallRow>) -> anyhow
         taken: &taken.into_iter().collect(),
     };
     match find(&list, &wanted) {
+        Finding::Found(t) if t.verdict == Verdict::Received => Ok(Looked::Silent(calls)),
         Finding::Found(transaction) => {
             let (transaction_id, verdict) = (transaction.transaction_id, transaction.verdict);
             let decided = Decided { transaction_id, verdict };
@@ -213,6 +247,7 @@ async fn look(house: &House, row: &RefundRow, mut calls: Vec<CallRow>) -> anyhow
         Finding::WrongAmount(transaction) => {
             let (refund_id, transaction_id) = (row.refund_id, &transaction.transaction_id);
             tracing::error!(%refund_id, transaction_id, "the provider refunded another amount");
+            mark_mismatch(&mut calls, transaction_id);
             Ok(Looked::Silent(calls))
         }
     }
@@ -223,11 +258,13 @@ async fn park(
     row: &RefundRow,
     state: State,
     quiet_from: Timestamp,
+    transaction_id: Option<&str>,
     calls: &[CallRow],
 ) -> anyhow::Result<State> {
     let due_at = house.ctx.clock.now().plus(ask_again_after(row.asks));
     let mut tx = house.ctx.pool.begin().await?;
-    refunds::park(&mut tx, row.refund_id, house.owner, state, quiet_from, due_at).await?;
+    let id = row.refund_id;
+    refunds::park(&mut tx, id, house.owner, state, quiet_from, due_at, transaction_id).await?;
     store::add_calls(&mut tx, row.refund_id.0, calls).await?;
     tx.commit().await?;
     Ok(state)
@@ -240,9 +277,31 @@ async fn settle(
     decided: &Decided,
     calls: &[CallRow],
 ) -> anyhow::Result<State> {
+    let mut tx = house.ctx.pool.begin().await?;
+    let settled = settle_in(house, &mut tx, row, provider, decided, calls).await?;
+    tx.commit().await?;
+    if let Some(state) = settled {
+        return Ok(state);
+    }
+    let mut connection = house.connection().await?;
+    let row = refunds::find(&mut connection, row.refund_id).await?;
+    row.map(|r| r.state).ok_or_else(|| anyhow::anyhow!("the refund is gone"))
+}
+
+/// The same on a transaction of somebody else's; None when the outcome stands
+/// already.
+pub async fn settle_in(
+    house: &House,
+    tx: &mut PgConnection,
+    row: &RefundRow,
+    provider: &str,
+    decided: &Decided,
+    calls: &[CallRow],
+) -> anyhow::Result<Option<State>> {
     let (succeeded, failure_code) = match &decided.verdict {
         Verdict::Approved => (true, None),
         Verdict::Declined(code) => (false, Some(code.as_str())),
+        other => (false, Some(other.word())),
     };
     let settled = Settled {
         succeeded,
@@ -251,9 +310,10 @@ async fn settle(
         failure_code,
         now: house.ctx.clock.now(),
     };
-    let mut tx = house.ctx.pool.begin().await?;
-    let first = refunds::settle(&mut tx, row.refund_id, &settled, calls).await?;
-    if first && succeeded {
+    if !refunds::settle(tx, row.refund_id, &settled, calls).await? {
+        return Ok(None);
+    }
+    if succeeded {
         let event = PaymentRefunded {
             order_id: row.order_id,
             payment_id: row.payment_id,
@@ -262,21 +322,15 @@ async fn settle(
             currency: row.currency,
             provider: provider.to_owned(),
         };
-        house.ctx.outbox.append(&mut tx, &event).await?;
-    }
-    tx.commit().await?;
-    if !first {
-        let mut connection = house.connection().await?;
-        let row = refunds::find(&mut connection, row.refund_id).await?;
-        return row.map(|r| r.state).ok_or_else(|| anyhow::anyhow!("the refund is gone"));
+        house.ctx.outbox.append(tx, &event).await?;
     }
     let (order_id, refund_id) = (row.order_id, row.refund_id);
     if succeeded {
         tracing::info!(%order_id, %refund_id, provider, "refunded");
-        Ok(State::Succeeded)
+        Ok(Some(State::Succeeded))
     } else {
         tracing::error!(%order_id, %refund_id, provider, failure_code, "the provider refused a refund");
-        Ok(State::Failed)
+        Ok(Some(State::Failed))
     }
 }
 
@@ -284,11 +338,21 @@ async fn settle(
 /// given up: it is sent again as often as it takes, but never blindly.
 pub async fn resume(house: &House, row: RefundRow) -> anyhow::Result<()> {
     let mut calls = Vec::new();
-    if row.state != State::Waiting {
+    if row.state != State::Waiting && !answers(house, &row) {
+        // A repeat is the question; what is taken in waits for its notification.
+        let now = house.ctx.clock.now();
+        let settling = now < row.quiet_from.plus(house.settings.settlement_time());
+        let too_old = now.since(row.created_at) >= REPEATS_FOR;
+        if row.transaction_id.is_some() || settling || too_old {
+            let state = State::Unknown;
+            return park(house, &row, state, row.quiet_from, None, &calls).await.map(drop);
+        }
+    } else if row.state != State::Waiting {
         calls = match look(house, &row, Vec::new()).await? {
             Looked::Settled(_) => return Ok(()),
             Looked::Silent(calls) => {
-                return park(house, &row, State::Unknown, row.quiet_from, &calls).await.map(drop);
+                let quiet_from = row.quiet_from;
+                return park(house, &row, State::Unknown, quiet_from, None, &calls).await.map(drop);
             }
             Looked::Nothing(calls) => calls,
         };
@@ -296,7 +360,7 @@ pub async fn resume(house: &House, row: RefundRow) -> anyhow::Result<()> {
         let (quiet_from, created_at) = (row.quiet_from, row.created_at);
         let silence = Silence { now, quiet_from, created_at, sends: 0 };
         if after_silence(silence, house.patience(1)) == AfterSilence::AskAgain {
-            return park(house, &row, State::Unknown, quiet_from, &calls).await.map(drop);
+            return park(house, &row, State::Unknown, quiet_from, None, &calls).await.map(drop);
         }
     }
     let (claim, send_before) = house.claim();

@@ -1,14 +1,16 @@
-//! The payment simulator: a legacy SOAP gateway with its WSDL and a REST
-//! gateway over one durable ledger, for trying things out.
+//! The payment simulator: a legacy SOAP gateway with its WSDL, a REST gateway,
+//! and card gateways like Stripe's and Adyen's, over one durable ledger.
 //!
-//! Owns: the tables of `migrations/payment_simulator`. It does not recognise
-//! repeats: two calls are two charges, which is why proofs can count here.
-//! It listens on the loopback interface only.
+//! Owns: the tables of `migrations/payment_simulator`. SOAP and REST do not
+//! recognise repeats: two calls are two charges, which is why proofs can count
+//! here. It listens on the loopback interface only.
 //!
-//! Start with [`build`], then `gateway` for what a call does.
+//! Start with [`build`], then `gateway` for what a call does, `cards` for the
+//! gateways that work in steps.
 
 mod admin;
 mod behaviour;
+mod cards;
 mod gateway;
 mod ledger;
 mod rest;
@@ -42,6 +44,10 @@ pub struct Settings {
     pub fault_percent: u8,
     pub lost_before_percent: u8,
     pub lost_after_percent: u8,
+    /// Where notifications are sent: an address, `installation` for the public
+    /// port of this one, or nothing.
+    #[serde(default)]
+    pub notify: String,
 }
 
 /// What to serve, and where.
@@ -65,6 +71,7 @@ pub fn build(ctx: Context) -> anyhow::Result<Built> {
     let router = Router::new()
         .merge(soap::router())
         .merge(rest::router())
+        .merge(cards::router())
         .merge(admin::router())
         .fallback(async || ApiError::not_found("request.no_route"))
         .with_state(gateway);

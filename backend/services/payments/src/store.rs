@@ -1,12 +1,16 @@
 //! All SQL of the service.
 
 pub mod attempts;
+pub mod intents;
+pub mod notifications;
+pub mod open;
 pub mod refunds;
+pub mod tokens;
 
 use platform::trace::TraceContext;
-use shared_types::payments::{Payment, PaymentStatus};
+use shared_types::payments::{CaptureMethod, NextAction, Payment, PaymentStatus, Purpose};
 use shared_types::{Currency, Money, OrderId, PaymentId, Timestamp};
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::provider::CallRow;
@@ -24,6 +28,12 @@ pub struct PaymentRow {
     pub captured_minor: i64,
     pub refunded_minor: i64,
     pub refund_pending_minor: i64,
+    pub purpose: Purpose,
+    pub capture_method: CaptureMethod,
+    pub authorized_minor: i64,
+    pub country: Option<String>,
+    pub created_by: String,
+    pub next_action_url: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -35,6 +45,9 @@ impl PaymentRow {
     }
 
     pub fn view(self) -> Payment {
+        let intent = self.purpose == Purpose::Intent;
+        let amount = |minor| intent.then(|| Money::new(minor, self.currency).amount());
+        let url = self.next_action_url.filter(|_| self.status == PaymentStatus::RequiresAction);
         Payment {
             payment_id: self.payment_id,
             order_id: self.order_id,
@@ -44,10 +57,42 @@ impl PaymentRow {
             status: self.status,
             provider: self.provider,
             decline_code: self.decline_code,
+            capture_method: intent.then_some(self.capture_method),
+            authorized_amount: amount(self.authorized_minor),
+            captured_amount: amount(self.captured_minor),
+            next_action: url.map(|url| NextAction { kind: "redirect".to_owned(), url }),
             created_at: self.created_at,
             updated_at: self.updated_at,
         }
     }
+}
+
+/// Makes due what processes work on that are gone: nobody needs to wait for their
+/// leases. Gives how many those were.
+pub async fn free_from_the_dead(pool: &PgPool, now: Timestamp) -> sqlx::Result<u64> {
+    let mut holders: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT owner FROM payment_attempts WHERE due_at > $1 AND owner IS NOT NULL
+         UNION SELECT owner FROM refunds WHERE due_at > $1 AND owner IS NOT NULL LIMIT 100",
+    )
+    .bind(now)
+    .fetch_all(pool)
+    .await?;
+    holders.retain(|holder| platform::instance::is_gone(*holder));
+    if holders.is_empty() {
+        return Ok(0);
+    }
+    let freed: i64 = sqlx::query_scalar(
+        "WITH a AS (UPDATE payment_attempts SET due_at = $2
+                    WHERE owner = ANY($1) AND due_at > $2 RETURNING 1),
+              r AS (UPDATE refunds SET due_at = $2
+                    WHERE owner = ANY($1) AND due_at > $2 RETURNING 1)
+         SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM r)",
+    )
+    .bind(holders)
+    .bind(now)
+    .fetch_one(pool)
+    .await?;
+    Ok(freed.unsigned_abs())
 }
 
 pub async fn find_payment(

@@ -25,20 +25,27 @@ pub struct Gateway {
 /// How a call ends.
 pub enum Reply<T> {
     Answer(T),
+    /// The caller gets the answer twice, in one body.
+    Twice(T),
     Fault(Fault),
     /// The caller gets no answer.
     Lost,
 }
 
 impl<T> Reply<T> {
-    fn and_lost(self, lost: bool) -> Self {
-        if lost { Reply::Lost } else { self }
+    /// What is left of an answer on its way back.
+    fn after(self, deed: Deed) -> Self {
+        match (self, deed) {
+            (_, Deed::LostAfter) => Reply::Lost,
+            (Reply::Answer(answer), Deed::Duplicate) => Reply::Twice(answer),
+            (reply, _) => reply,
+        }
     }
 }
 
 const BUSY: &str = "the gateway cannot take payments now";
 
-fn unavailable<T>() -> Reply<T> {
+pub(super) fn unavailable<T>() -> Reply<T> {
     Reply::Fault(Fault::typed(FaultCode::Server, "GATEWAY_UNAVAILABLE", BUSY))
 }
 
@@ -51,6 +58,10 @@ fn broken<T>(error: sqlx::Error) -> Reply<T> {
 impl Gateway {
     pub fn new(ctx: Context, controls: Controls) -> Self {
         Gateway { ctx, initial: controls.clone(), controls: Arc::new(Mutex::new(controls)) }
+    }
+
+    pub(super) fn ctx(&self) -> &Context {
+        &self.ctx
     }
 
     pub fn pool(&self) -> &sqlx::PgPool {
@@ -75,7 +86,7 @@ impl Gateway {
     }
 
     /// What the controls have this call do, after the configured latency.
-    async fn drawn(&self) -> Deed {
+    pub(super) async fn drawn(&self) -> Deed {
         let (deed, latency) = {
             let mut controls = self.lock();
             (controls.draw(), controls.latency())
@@ -87,7 +98,7 @@ impl Gateway {
     }
 
     /// Runs to its end even when the caller hangs up: a gateway does.
-    async fn unhurried<T, F>(&self, work: F) -> Reply<T>
+    pub(super) async fn unhurried<T, F>(&self, work: F) -> Reply<T>
     where
         T: Send + 'static,
         F: Future<Output = Reply<T>> + Send + 'static,
@@ -112,26 +123,34 @@ impl Gateway {
             Err(fault) => return Reply::Fault(fault),
         };
         let drawn = self.drawn().await;
-        let mut verdict = (Status::Approved, None);
-        let mut deed = drawn;
-        match (drawn, meaning(request.payment_token.as_deref())) {
-            (Deed::Work, Meaning::Declined(reason)) => verdict = (Status::Declined, Some(reason)),
-            (Deed::Work, Meaning::RequiresAction) => verdict = (Status::RequiresAction, None),
+        let meaning = meaning(request.payment_token.as_deref());
+        let mut verdict = match meaning {
+            Meaning::Declined(reason) => (Status::Declined, Some(reason)),
+            Meaning::RequiresAction => (Status::RequiresAction, None),
+            Meaning::Ok | Meaning::Does(_) => (Status::Approved, None),
+        };
+        if verdict.0 == Status::Approved {
+            if drawn == Deed::Decline {
+                verdict = (Status::Declined, Some("card_declined"));
+            } else if self.lock().declines(money) {
+                verdict = (Status::Declined, Some("amount_declined"));
+            }
+        }
+        let deed = match (drawn, meaning) {
             (Deed::Work, Meaning::Does(Deed::LostBefore)) => {
                 // Only once per attempt, so that a careful caller gets through.
                 let attempt = request.attempt_id.as_deref().unwrap_or("-");
                 let attempt = format!("{}/{attempt}", request.order_id);
                 let now = self.ctx.clock.now();
                 match ledger::first_loss(&self.ctx.pool, &attempt, now).await {
-                    Ok(true) => deed = Deed::LostBefore,
-                    Ok(false) => {}
+                    Ok(true) => Deed::LostBefore,
+                    Ok(false) => Deed::Work,
                     Err(error) => return broken(error),
                 }
             }
-            (Deed::Work, Meaning::Does(its)) => deed = its,
-            (Deed::Decline, _) => verdict = (Status::Declined, Some("card_declined")),
-            _ => {}
-        }
+            (Deed::Work, Meaning::Does(its)) => its,
+            (drawn, _) => drawn,
+        };
         match deed {
             Deed::Fault => return unavailable(),
             Deed::LostBefore => return Reply::Lost,
@@ -139,7 +158,7 @@ impl Gateway {
                 let slow = self.lock().slow();
                 tokio::time::sleep(slow).await;
             }
-            Deed::Work | Deed::Decline | Deed::LostAfter => {}
+            Deed::Work | Deed::Decline | Deed::LostAfter | Deed::Duplicate => {}
         }
         let transaction_id = transaction_id();
         let new = NewEntry {
@@ -161,7 +180,7 @@ impl Gateway {
         }
         let decline_reason = verdict.1.map(str::to_owned);
         let outcome = Outcome { transaction_id, status: verdict.0, decline_reason };
-        Reply::Answer(outcome).and_lost(deed == Deed::LostAfter)
+        Reply::Answer(outcome).after(deed)
     }
 
     pub async fn status(&self, request: &GetPaymentStatus) -> Reply<GetPaymentStatusResponse> {
@@ -194,10 +213,10 @@ impl Gateway {
                     let slow = gateway.lock().slow();
                     tokio::time::sleep(slow).await;
                 }
-                Deed::Work | Deed::Decline | Deed::LostAfter => {}
+                Deed::Work | Deed::Decline | Deed::LostAfter | Deed::Duplicate => {}
             }
             match gateway.refund_now(&request, deed == Deed::Decline, via).await {
-                Ok(reply) => reply.and_lost(deed == Deed::LostAfter),
+                Ok(reply) => reply.after(deed),
                 Err(error) => broken(error),
             }
         };

@@ -86,6 +86,14 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Response> {
 fn answer<T, B: Serialize>(reply: Reply<T>, body: impl FnOnce(T) -> B) -> Response {
     match reply {
         Reply::Answer(answer) => axum::Json(body(answer)).into_response(),
+        Reply::Twice(answer) => match serde_json::to_string(&body(answer)) {
+            Ok(text) => {
+                ([(header::CONTENT_TYPE, "application/json")], text.repeat(2)).into_response()
+            }
+            Err(error) => {
+                problem(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", &error.to_string())
+            }
+        },
         Reply::Fault(fault) => of_fault(&fault),
         Reply::Lost => dropped(),
     }

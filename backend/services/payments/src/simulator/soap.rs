@@ -98,6 +98,7 @@ async fn operate(gateway: &Gateway, action: &str, message: &Element) -> Response
     };
     match answered {
         Reply::Answer(body) => write(StatusCode::OK, body),
+        Reply::Twice(body) => twice(body),
         Reply::Fault(its) => fault(&its),
         Reply::Lost => dropped(),
     }
@@ -106,6 +107,7 @@ async fn operate(gateway: &Gateway, action: &str, message: &Element) -> Response
 fn element<T, M: Message>(reply: Reply<T>, wrap: impl FnOnce(T) -> M) -> Reply<Element> {
     match reply {
         Reply::Answer(answer) => Reply::Answer(wrap(answer).to_element()),
+        Reply::Twice(answer) => Reply::Twice(wrap(answer).to_element()),
         Reply::Fault(fault) => Reply::Fault(fault),
         Reply::Lost => Reply::Lost,
     }
@@ -123,6 +125,14 @@ fn fault(fault: &Fault) -> Response {
 fn write(status: StatusCode, body: Element) -> Response {
     match envelope::write(body) {
         Ok(bytes) => xml(status, bytes),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Not XML any more, as a doubled answer is not.
+fn twice(body: Element) -> Response {
+    match envelope::write(body) {
+        Ok(bytes) => xml(StatusCode::OK, bytes.repeat(2)),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -57,6 +57,8 @@ impl Limits {
 
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_NAMESPACES: usize = 64;
+/// Each element keeps a copy of its own: a long one would multiply.
+const MAX_NAMESPACE_BYTES: usize = 128;
 
 /// Why a document is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +84,32 @@ fn malformed(what: impl ToString) -> BadXml {
 
 /// Reads one document.
 pub fn parse(bytes: &[u8], limits: Limits) -> Result<Element, BadXml> {
+    let (result, steps) = parse_counted(bytes, limits);
+    debug_assert!(steps <= steps_at_most(bytes.len()), "{steps} steps");
+    result
+}
+
+/// The same, and what work it was: a step is a byte that was read or copied, an
+/// event, or an attribute. At most [`steps_at_most`].
+pub fn parse_counted(bytes: &[u8], limits: Limits) -> (Result<Element, BadXml>, u64) {
+    let text = match readable(bytes, limits) {
+        Ok(text) => text,
+        Err(error) => return (Err(error), 0),
+    };
+    let mut tree = Tree::new(text, limits);
+    let result = tree.read();
+    (result, tree.steps + tree.reader.buffer_position())
+}
+
+/// The bound that every document keeps, hostile ones too: linear in its bytes.
+/// The dearest byte is one of the four of `<a/>`, with a namespace to copy.
+pub fn steps_at_most(bytes: usize) -> u64 {
+    const PER_BYTE: u64 = 2 + MAX_NAMESPACE_BYTES as u64 / 4;
+    PER_BYTE * (bytes as u64 + 16)
+}
+
+/// The text of a document that may be read at all.
+fn readable(bytes: &[u8], limits: Limits) -> Result<&str, BadXml> {
     if bytes.len() > limits.bytes {
         return Err(BadXml::TooLarge(limits.bytes));
     }
@@ -90,11 +118,22 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Element, BadXml> {
     if !text.chars().all(is_xml_char) {
         return Err(malformed("a character that XML does not allow"));
     }
-    Tree::new(text, limits).read()
+    Ok(text)
 }
 
 fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+/// A name, with a prefix or without; the reader itself takes nearly anything.
+fn is_name(text: &str) -> bool {
+    let starts = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    let goes_on = |c: char| starts(c) || c.is_ascii_digit() || ".-".contains(c);
+    let plain = |part: &str| part.starts_with(starts) && part.chars().all(goes_on);
+    match text.split_once(':') {
+        Some((prefix, local)) => plain(prefix) && plain(local) && prefix != "xmlns",
+        None => plain(text),
+    }
 }
 
 struct Tree<'a> {
@@ -103,6 +142,7 @@ struct Tree<'a> {
     open: Vec<Element>,
     root: Option<Element>,
     elements: usize,
+    steps: u64,
 }
 
 impl<'a> Tree<'a> {
@@ -111,11 +151,12 @@ impl<'a> Tree<'a> {
         reader.config_mut().check_end_names = true;
         reader.config_mut().check_comments = true;
         reader.resolver_mut().set_max_namespace_bindings(MAX_NAMESPACES);
-        Tree { reader, limits, open: Vec::new(), root: None, elements: 0 }
+        Tree { reader, limits, open: Vec::new(), root: None, elements: 0, steps: 0 }
     }
 
-    fn read(mut self) -> Result<Element, BadXml> {
+    fn read(&mut self) -> Result<Element, BadXml> {
         loop {
+            self.steps += 1;
             match self.reader.read_event().map_err(malformed)? {
                 Event::Start(start) => self.start(&start)?,
                 Event::Empty(start) => {
@@ -150,7 +191,7 @@ impl<'a> Tree<'a> {
         if !self.open.is_empty() {
             return Err(malformed("it ends too early"));
         }
-        self.root.ok_or_else(|| malformed("there is no element"))
+        self.root.take().ok_or_else(|| malformed("there is no element"))
     }
 
     fn start(&mut self, start: &BytesStart<'_>) -> Result<(), BadXml> {
@@ -164,9 +205,15 @@ impl<'a> Tree<'a> {
         if self.elements > self.limits.elements {
             return Err(BadXml::TooMany("elements"));
         }
+        if !is_name(start.name().as_ref()) {
+            return Err(malformed("a name that is none"));
+        }
         let resolver = self.reader.resolver();
         let (namespace, local) = resolver.resolve_element(start.name());
         let namespace = match namespace {
+            ResolveResult::Bound(namespace) if namespace.0.len() > MAX_NAMESPACE_BYTES => {
+                return Err(BadXml::Forbidden("long namespaces"));
+            }
             ResolveResult::Bound(namespace) => namespace.0.to_owned(),
             ResolveResult::Unbound => String::new(),
             ResolveResult::Unknown(prefix) => {
@@ -174,11 +221,24 @@ impl<'a> Tree<'a> {
             }
         };
         let mut element = Element::new(&namespace, local.as_ref());
+        self.steps += (namespace.len() + element.name.len()) as u64;
         for (count, attribute) in start.attributes().enumerate() {
             if count >= MAX_ATTRIBUTES {
                 return Err(BadXml::TooMany("attributes"));
             }
+            self.steps += 1;
             let attribute = attribute.map_err(malformed)?;
+            let named = attribute.key.as_ref();
+            if !is_name(named.strip_prefix("xmlns:").unwrap_or(named)) {
+                return Err(malformed("a name that is none"));
+            }
+            if attribute.value.contains('<') {
+                return Err(malformed("an angle in an attribute"));
+            }
+            let no_uri = |c: char| c.is_whitespace() || "&>\"'".contains(c);
+            if attribute.key.as_namespace_binding().is_some() && attribute.value.contains(no_uri) {
+                return Err(BadXml::Forbidden("namespaces that are no URI"));
+            }
             let (space, name) = resolver.resolve_attribute(attribute.key);
             let in_soap = matches!(space, ResolveResult::Bound(n) if n.0 == SOAP_NS);
             if in_soap && name.as_ref() == "mustUnderstand" {
@@ -201,6 +261,7 @@ impl<'a> Tree<'a> {
     }
 
     fn text(&mut self, text: &str) -> Result<(), BadXml> {
+        self.steps += text.len() as u64;
         match self.open.last_mut() {
             Some(element) => element.text.push_str(text),
             None if text.trim().is_empty() => {}
@@ -284,6 +345,46 @@ mod tests {
     }
 
     #[test]
+    fn work_is_linear_in_the_input_whatever_it_is() {
+        let families: [(&str, fn(usize) -> String); 13] = [
+            ("wide", |n| format!("<a>{}</a>", "<b/>".repeat(n))),
+            ("deep", |n| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n))),
+            ("never closed", |n| "<a>".repeat(n)),
+            ("long namespace", |n| {
+                format!("<a xmlns='{}'>{}</a>", "u".repeat(n), "<b/>".repeat(n))
+            }),
+            ("longest namespace", |n| {
+                format!("<a xmlns='{}'>{}</a>", "u".repeat(MAX_NAMESPACE_BYTES), "<b/>".repeat(n))
+            }),
+            ("attributes", |n| {
+                (0..n).fold("<a".to_owned(), |t, i| t + &format!(" b{i}='1'")) + "/>"
+            }),
+            ("namespaces", |n| {
+                (0..n).fold("<a".to_owned(), |t, i| t + &format!(" xmlns:b{i}='u'")) + "/>"
+            }),
+            ("text", |n| format!("<a>{}</a>", "x".repeat(n))),
+            ("entities", |n| format!("<a>{}</a>", "&amp;".repeat(n))),
+            ("comments", |n| format!("<a>{}</a>", "<!---->".repeat(n))),
+            ("half a comment", |n| format!("<a><!--{}", "-".repeat(n))),
+            ("data", |n| format!("<a>{}</a>", "<![CDATA[x]]>".repeat(n))),
+            ("open angles", |n| "<".repeat(n)),
+        ];
+        let wide = Limits { bytes: usize::MAX, depth: usize::MAX, elements: usize::MAX };
+        for (name, family) in families {
+            let steps = |n: usize, limits| {
+                let text = family(n);
+                let (_, steps) = parse_counted(text.as_bytes(), limits);
+                assert!(steps <= steps_at_most(text.len()), "{name}: {steps} for {}", text.len());
+                steps
+            };
+            // Four times the document is at most four times the work, and a little.
+            let (small, large) = (steps(2_000, wide), steps(8_000, wide));
+            assert!(large <= 4 * small + 4_096, "{name}: {small}, then {large}");
+            steps(8_000, Limits::ANSWER);
+        }
+    }
+
+    #[test]
     fn what_is_not_well_formed_is_refused() {
         for bad in [
             "",
@@ -300,6 +401,14 @@ mod tests {
             "<a>&#xFFFF;</a>",
             "<a>\u{1}</a>",
             "<a b=1/>",
+            "<a b='<'/>",
+            "<a<b/>",
+            "<?a/>",
+            "<1/>",
+            "<a:b:c xmlns:a='u'/>",
+            "<xmlns:a/>",
+            "<a ?='1'/>",
+            "<a xmlns='urn:<'/>",
             "<a>& </a>",
             "{\"json\":1}",
         ] {

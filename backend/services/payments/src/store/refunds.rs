@@ -31,6 +31,9 @@ pub struct RefundRow {
     pub currency: Currency,
     pub state: State,
     pub charge_transaction_id: String,
+    pub provider: String,
+    pub transaction_id: Option<String>,
+    pub fingerprint: Option<Vec<u8>>,
     pub asks: i32,
     pub quiet_from: Timestamp,
     pub trace_id: String,
@@ -59,6 +62,7 @@ pub struct NewRefund<'a> {
     pub money: Money,
     pub reason: &'a str,
     pub charge_transaction_id: &'a str,
+    pub fingerprint: Option<&'a [u8]>,
     pub trace_id: &'a str,
     pub correlation_id: &'a str,
 }
@@ -76,8 +80,8 @@ pub async fn begin(
              WHERE payment_id = $2)
          INSERT INTO refunds (refund_id, payment_id, order_id, amount_minor, currency, reason,
              state, charge_transaction_id, provider, owner, created_at, quiet_from, due_at,
-             trace_id, correlation_id)
-         VALUES ($1, $2, $3, $4, $5, $6, 'RUNNING', $7, $13, $8, $9, $10, $11, $12, $14)
+             trace_id, correlation_id, fingerprint)
+         VALUES ($1, $2, $3, $4, $5, $6, 'RUNNING', $7, $13, $8, $9, $10, $11, $12, $14, $15)
          RETURNING *",
     )
     .bind(new.refund_id)
@@ -94,6 +98,7 @@ pub async fn begin(
     .bind(new.trace_id)
     .bind(&payment.provider)
     .bind(new.correlation_id)
+    .bind(new.fingerprint)
     .fetch_one(connection)
     .await
 }
@@ -138,9 +143,11 @@ pub async fn park(
     state: State,
     quiet_from: Timestamp,
     due_at: Timestamp,
+    transaction_id: Option<&str>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "UPDATE refunds SET state = $3, owner = NULL, asks = asks + 1, quiet_from = $4, due_at = $5
+        "UPDATE refunds SET state = $3, owner = NULL, asks = asks + 1, quiet_from = $4, due_at = $5,
+             transaction_id = coalesce($6, transaction_id)
          WHERE refund_id = $1 AND owner = $2 AND state IN ('RUNNING', 'WAITING', 'UNKNOWN')",
     )
     .bind(refund_id)
@@ -148,9 +155,21 @@ pub async fn park(
     .bind(state)
     .bind(quiet_from)
     .bind(due_at)
+    .bind(transaction_id)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Locks the refund until the transaction ends.
+pub async fn lock(
+    connection: &mut PgConnection,
+    refund_id: RefundId,
+) -> sqlx::Result<Option<RefundRow>> {
+    sqlx::query_as("SELECT * FROM refunds WHERE refund_id = $1 FOR UPDATE")
+        .bind(refund_id)
+        .fetch_optional(connection)
+        .await
 }
 
 /// How a refund ended.
@@ -173,7 +192,7 @@ pub async fn settle(
     let payment: Option<PaymentId> = sqlx::query_scalar(
         "WITH refund AS (
              UPDATE refunds SET state = CASE WHEN $2 THEN 'SUCCEEDED' ELSE 'FAILED' END,
-                 provider = $3, transaction_id = $4, failure_code = $5, owner = NULL,
+                 provider = $3, transaction_id = coalesce($4, transaction_id), failure_code = $5, owner = NULL,
                  due_at = NULL, settled_at = $6
              WHERE refund_id = $1 AND state IN ('RUNNING', 'WAITING', 'UNKNOWN')
              RETURNING payment_id, amount_minor, CASE WHEN $2 THEN amount_minor ELSE 0 END AS back)

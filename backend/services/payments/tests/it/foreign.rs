@@ -74,7 +74,7 @@ async fn answers_that_say_nothing_certain_leave_it_unknown_after_one_charge() {
         (500, XML, message(ours, good)),
         (200, XML, message(ours, good).replace("</s:Envelope>", "")),
         (200, XML, bomb),
-        (200, XML, format!("<a>{}</a>", "x".repeat(3_000_000))),
+        (200, XML, format!("<a>{}</a>", "x".repeat(10_000_000))),
         (200, XML, "<a>".repeat(100_000)),
         (302, XML, String::new()),
         (

@@ -34,6 +34,26 @@ async fn what_was_lost_before_the_effect_is_sent_again_only_after_the_settlement
 }
 
 #[tokio::test]
+async fn what_a_process_that_is_gone_worked_on_is_taken_up_before_its_lease_ends() {
+    let shop = Shop::open().await;
+    let order = shop.order();
+    let (id, answer) = shop.pay_once(order, "tok_lost_before").await;
+    assert_eq!(answer.outcome(), CaptureOutcome::Pending);
+    sqlx::query(
+        "UPDATE payment_attempts SET state = 'RUNNING', owner = $1,
+             due_at = due_at + interval '1 day' WHERE attempt_id = $2",
+    )
+    .bind(platform::instance::of_the_dead())
+    .bind(id)
+    .execute(shop.bench.pool())
+    .await
+    .unwrap();
+    shop.pass(60).await;
+    assert_eq!(shop.decided(id).await.outcome(), CaptureOutcome::Captured);
+    assert_eq!(shop.simulator.count(order).await, (1, 0));
+}
+
+#[tokio::test]
 async fn a_slow_gateway_is_asked_until_it_has_decided() {
     let shop = Shop::open_with(150, true).await;
     let order = shop.order();

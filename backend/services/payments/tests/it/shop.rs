@@ -75,7 +75,13 @@ pub struct Simulator {
 
 impl Simulator {
     pub async fn start() -> Self {
-        let bench = house("payment_simulator", &payments::simulator::MIGRATIONS, SIMULATOR).await;
+        Simulator::start_with("").await
+    }
+
+    /// It sends its notifications to `notify`.
+    pub async fn start_with(notify: &str) -> Self {
+        let text = format!("{SIMULATOR}notify = \"{notify}\"\n");
+        let bench = house("payment_simulator", &payments::simulator::MIGRATIONS, &text).await;
         let built = payments::simulator::build(bench.ctx.clone()).unwrap();
         let address = serve(built.router).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -133,6 +139,27 @@ impl Shop {
         let text = settings(&simulator.url("/soap/payment"), &rest, timeout_ms);
         let bench = house("payments", &payments::MIGRATIONS, &text).await;
         let (service, client) = start(bench.ctx.clone());
+        Shop { bench, service, client, simulator }
+    }
+
+    /// With further settings; `{sim}` in them is where the simulator is. A first
+    /// part up to `---` goes into `[payments]` itself. The simulator's
+    /// notifications reach the service.
+    pub async fn open_more(more: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let simulator = Simulator::start_with(&base).await;
+        let (head, tail) = more.split_once("---").unwrap_or(("", more));
+        let text =
+            settings(&simulator.url("/soap/payment"), &simulator.url("/rest/payments"), 5_000);
+        let text = text.replacen("[payments]\n", &format!("[payments]\n{head}\n"), 1);
+        let text = format!("{text}\n{}", tail.replace("{sim}", &simulator.url("")));
+        let bench = house("payments", &payments::MIGRATIONS, &text).await;
+        let (service, client) = start(bench.ctx.clone());
+        let (rest, _) = service.rest.clone().split_for_parts();
+        let whole = axum::Router::new().nest(platform::http::REST_PREFIX, rest);
+        let router = platform::http::finish(whole, service.name, service.ctx.verifier.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
         Shop { bench, service, client, simulator }
     }
 
@@ -221,14 +248,35 @@ impl Shop {
             .unwrap_or_default()
     }
 
-    /// The outcomes of all calls, oldest first, with a blank between.
+    /// The outcomes of all calls that went out, oldest first, with a blank between.
     pub async fn calls(&self) -> String {
         self.text(
-            "SELECT string_agg(provider || ':' || outcome, ' ' ORDER BY id) FROM provider_calls",
+            "SELECT string_agg(provider || ':' || outcome, ' ' ORDER BY id) FROM provider_calls
+             WHERE direction = 'OUT'",
         )
         .await
     }
 }
+
+/// Card providers of the simulator, and who takes what.
+pub const STRIPE: &str = "
+[payments.stripe]
+enabled = true
+url = \"{sim}/stripe\"
+secret_key = \"sk_test_simulator\"
+webhook_secrets = [\"whsec_simulator\"]
+[[payments.routes]]
+providers = [\"stripe\"]
+";
+pub const ADYEN: &str = "
+[payments.adyen]
+enabled = true
+url = \"{sim}/adyen/v71\"
+api_key = \"AQE_simulator\"
+hmac_keys = [\"73696d756c61746f722073696d756c61746f722073696d756c61746f72212121\"]
+[[payments.routes]]
+providers = [\"adyen\"]
+";
 
 fn start(ctx: Context) -> (Service, Arc<dyn PaymentsClient>) {
     let lifecycle = ctx.lifecycle.clone();

@@ -70,6 +70,8 @@ fn responses_are_the_golden_messages() {
     same(golden!("ProcessPayment.approved.response"), ProcessPaymentResponse(approved));
     let declined = outcome("txn_2", Status::Declined, Some("insufficient_funds"));
     same(golden!("ProcessPayment.declined.response"), ProcessPaymentResponse(declined));
+    let action = outcome("txn_4", Status::RequiresAction, None);
+    same(golden!("ProcessPayment.requires_action.response"), ProcessPaymentResponse(action));
     let refunded = outcome("txn_3", Status::Approved, None);
     same(golden!("RefundPayment.response"), RefundPaymentResponse(refunded));
     let none = GetPaymentStatusResponse { transactions: Vec::new() };
@@ -109,6 +111,22 @@ fn faults_are_the_golden_messages() {
             Fault::typed(FaultCode::Server, "GATEWAY_UNAVAILABLE", busy),
         ),
         (golden!("fault.client"), Fault::invalid("amount: is required")),
+        (
+            golden!("fault.refund_exceeds"),
+            Fault::typed(
+                FaultCode::Client,
+                "REFUND_EXCEEDS_CHARGE",
+                "more than what is left of the charge",
+            ),
+        ),
+        (
+            golden!("fault.unknown_transaction"),
+            Fault::typed(
+                FaultCode::Client,
+                "UNKNOWN_TRANSACTION",
+                "there is no such approved charge",
+            ),
+        ),
     ] {
         assert_eq!(written(fault.to_element()), golden.trim_end());
         let read = envelope::read(golden.as_bytes(), Limits::ANSWER).unwrap();

@@ -1,5 +1,6 @@
 //! A collector that keeps the spans it is sent.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use tonic::{Request, Response, Status};
 
@@ -20,6 +22,7 @@ pub struct Seen {
     pub trace: String,
     pub id: String,
     pub parent: String,
+    pub attributes: BTreeMap<String, String>,
 }
 
 pub struct Collector {
@@ -75,11 +78,7 @@ impl TraceService for Spans {
         let mut all = self.0.lock().unwrap();
         for resource in request.into_inner().resource_spans {
             let attributes = resource.resource.map(|r| r.attributes).unwrap_or_default();
-            let service = attributes.into_iter().find(|a| a.key == "service.name");
-            let service = match service.and_then(|a| a.value).and_then(|v| v.value) {
-                Some(Value::StringValue(name)) => name,
-                _ => String::new(),
-            };
+            let service = words(attributes).remove("service.name").unwrap_or_default();
             for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                 all.push(Seen {
                     service: service.clone(),
@@ -87,11 +86,21 @@ impl TraceService for Spans {
                     trace: hex(&span.trace_id),
                     id: hex(&span.span_id),
                     parent: hex(&span.parent_span_id),
+                    attributes: words(span.attributes),
                 });
             }
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
+}
+
+/// The attributes that are texts.
+fn words(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
+    let text = |attribute: KeyValue| match attribute.value?.value? {
+        Value::StringValue(text) => Some((attribute.key, text)),
+        _ => None,
+    };
+    attributes.into_iter().filter_map(text).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

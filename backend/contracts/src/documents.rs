@@ -130,7 +130,6 @@ fn cloud_event() -> Value {
             "ce_source": text,
             "ce_time": {"type": "string", "format": "date-time"},
             "ce_subject": text,
-            "ce_partitionkey": text,
             "content-type": text,
             "traceparent": text,
         },

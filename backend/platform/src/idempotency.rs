@@ -253,8 +253,11 @@ fn in_flight() -> ApiError {
 /// meanwhile. What lies outside the statement must be idempotent by the key.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
-    running: Arc<Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>>,
+    running: Arc<Mutex<Running>>,
 }
+
+/// A lock for each scope that somebody works on or waits for.
+type Running = HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>;
 
 /// A request's turn, over when it is dropped.
 #[derive(Debug)]
@@ -282,7 +285,7 @@ impl Turns {
         Ok(Turn { turns: self.clone(), scope: key.scope, held })
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(|p| p.into_inner())
     }
 }

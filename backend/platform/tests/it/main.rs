@@ -11,5 +11,6 @@ mod kafka;
 mod projection;
 mod redrive;
 mod relay;
+mod resting;
 mod runner;
 mod sample;

@@ -65,7 +65,6 @@ async fn an_event_travels_as_an_envelope_with_cloud_event_headers() {
     assert_eq!(header("ce_source"), "/books");
     assert_eq!(header("ce_specversion"), "1.0");
     assert_eq!(header("ce_subject"), "a");
-    assert_eq!(header("ce_partitionkey"), "a");
     assert_eq!(header("ce_time"), "2026-11-20T10:00:00.000Z");
     assert_eq!(header("content-type"), "application/json");
     assert!(header("traceparent").starts_with(&format!("00-{}-", envelope.trace_id)));

@@ -163,6 +163,14 @@ struct Seen {
     complaints: Vec<String>,
 }
 
+impl Seen {
+    /// Said at once: a proof that cannot be finished must not swallow it.
+    fn complain(&mut self, what: String) {
+        println!("  ✗ {what}");
+        self.complaints.push(what);
+    }
+}
+
 /// Whether the promise held.
 pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
     let victims = args.victims()?;
@@ -176,8 +184,10 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
         true => Mortal::open_split(shop_args, args.own_port, &home).await?,
     };
     let outcome = prove(args, &victims, &mut mortal).await;
-    mortal.close().await?;
-    outcome
+    let closed = mortal.close().await;
+    let held = outcome?;
+    closed?;
+    Ok(held)
 }
 
 async fn prove(args: &Args, victims: &[Victim], mortal: &mut Mortal) -> anyhow::Result<bool> {
@@ -232,7 +242,7 @@ async fn judge(scene: &Scene, course: &Course, what: &str, seen: &mut Seen) -> a
     let status = course.status(scene).await?;
     let wanted = course.flow.expected().status;
     if status != wanted {
-        seen.complaints.push(format!("{what}: {} is {status} instead of {wanted}", course.order));
+        seen.complain(format!("{what}: {} is {status} instead of {wanted}", course.order));
     }
     Ok(())
 }

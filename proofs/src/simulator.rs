@@ -55,7 +55,21 @@ impl Simulator {
         self.entries(&url).await
     }
 
+    /// Asks again for a while: a shop whose database was just killed may refuse.
     async fn entries(&self, url: &str) -> anyhow::Result<Vec<Entry>> {
+        const TRIES: u32 = 60;
+        const PAUSE: Duration = Duration::from_millis(500);
+        let mut tries = 1;
+        loop {
+            match self.entries_once(url).await {
+                Err(_) if tries < TRIES => tries += 1,
+                settled => return settled,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn entries_once(&self, url: &str) -> anyhow::Result<Vec<Entry>> {
         let answer = self.http.get(url).send().await;
         let answer = answer.map_err(|error| {
             anyhow::anyhow!("the payment simulator at {}: {}", self.base, root_cause(&error))

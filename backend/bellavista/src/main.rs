@@ -93,11 +93,10 @@ fn load(cli: &Cli) -> anyhow::Result<platform::config::Config> {
         return up::load(args, &cli.flags);
     }
     let mut config = settings::load(&cli.flags)?;
-    let asks_open_shop =
-        matches!(
-            cli.command,
-            Command::Audit(_) | Command::Outbox(_) | Command::Replay(_) | Command::TokenKeys(_)
-        );
+    let asks_open_shop = matches!(
+        cli.command,
+        Command::Audit(_) | Command::Outbox(_) | Command::Replay(_) | Command::TokenKeys(_)
+    );
     if asks_open_shop && cli.flags.port.is_none() {
         // A shop opened on other ports is found by what its state folder notes.
         if let Some(port) = up::open_port(&config) {

@@ -8,6 +8,7 @@ with an untyped fault, which the adapter must not take for an answer.
 
 import io
 import itertools
+import logging
 import os
 import sys
 import threading
@@ -214,6 +215,8 @@ class Server(ThreadingMixIn, WSGIServer):
 
 
 def main():
+    # Faults are answers here; nobody needs their stack traces.
+    logging.disable(logging.CRITICAL)
     served = application(os.path.abspath(sys.argv[1]))
     server = make_server("127.0.0.1", 0, served, server_class=Server, handler_class=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()

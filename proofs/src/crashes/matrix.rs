@@ -89,7 +89,7 @@ pub async fn run(
                     opening = opening.max(tried.opening);
                 }
                 Err(error) => {
-                    seen.complaints.push(format!("{what}: {error:#}"));
+                    seen.complain(format!("{what}: {error:#}"));
                     mortal.heal_and_reopen().await?;
                 }
             }

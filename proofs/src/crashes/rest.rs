@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use shared_types::sagas::SagaDetail;
+use serde::Deserialize;
 
 use super::Scene;
 use super::flows::Course;
@@ -28,13 +28,26 @@ impl Rest {
     }
 }
 
+/// What this proof reads of `GET /admin/sagas/{orderId}`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Saga {
+    state: String,
+    retries: u32,
+    stuck: bool,
+    #[serde(default)]
+    stuck_reason: Option<String>,
+    next_run_at: Option<String>,
+    leased_until: Option<String>,
+}
+
 /// Whether the saga waits for a word of the payment provider: it asked, and asks
 /// again later.
-fn waits_for_provider(saga: &SagaDetail) -> bool {
-    let pauses = saga.leased_until.is_none() && saga.summary.next_run_at.is_some();
-    match saga.summary.state.as_str() {
+fn waits_for_provider(saga: &Saga) -> bool {
+    let pauses = saga.leased_until.is_none() && saga.next_run_at.is_some();
+    match saga.state.as_str() {
         "deciding" | "settling" => pauses,
-        "refunding" => pauses && saga.summary.retries > 0,
+        "refunding" => pauses && saga.retries > 0,
         _ => false,
     }
 }
@@ -52,12 +65,11 @@ pub async fn rest(
         let call =
             Call::get(format!("/admin/sagas/{}", course.order)).by(scene.operator.get().await?);
         let answer = scene.shop.patiently(&call).await?;
-        let saga: SagaDetail = answer.expect(&[200], "looking at a saga")?;
+        let saga: Saga = answer.expect(&[200], "looking at a saga")?;
         let now = Instant::now();
         let passed = now.saturating_duration_since(looked);
         looked = now.max(looked);
-        let summary = &saga.summary;
-        let rests = summary.state == "done" && summary.next_run_at.is_none();
+        let rests = saga.state == "done" && saga.next_run_at.is_none();
         match waits_for_provider(&saga) {
             true => rest.provider += passed,
             false => rest.own += passed,
@@ -65,8 +77,8 @@ pub async fn rest(
         if rests && rest.own <= within {
             return Ok(rest);
         }
-        let at = format!("{} ({}) is {}", course.order, course.flow.name(), summary.state);
-        ensure!(!summary.stuck, "{at} and waits for a person: {:?}", summary.stuck_reason);
+        let at = format!("{} ({}) is {}", course.order, course.flow.name(), saga.state);
+        ensure!(!saga.stuck, "{at} and waits for a person: {:?}", saga.stuck_reason);
         ensure!(rest.own <= within, "{at} for longer than {:.1} s", within.as_secs_f64());
         ensure!(rest.provider <= PROVIDER_WITHIN, "{at}: the provider does not decide");
         tokio::time::sleep(PAUSE).await;

@@ -101,7 +101,7 @@ async fn one(
         row.orders += 1;
         match rested {
             Ok(rested) => row.longest = row.longest.longest(rested),
-            Err(error) => seen.complaints.push(format!("{what}: {error:#}")),
+            Err(error) => seen.complain(format!("{what}: {error:#}")),
         }
         if let Some(course) = course {
             judge(scene, &course, &what, seen).await?;

@@ -364,15 +364,16 @@ pub async fn settle_in(
         now: house.ctx.clock.now(),
         payment: becomes(row, outcome),
     };
+    if outcome.state == State::Voided {
+        // Attempts before their payment, as everybody locks them.
+        attempts::end_action(tx, row.payment_id, settled.now).await?;
+    }
     let first = match attempts::settle(tx, row.attempt_id, &settled, calls).await {
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => return Err(Replayed.into()),
         other => other?,
     };
     if !first {
         return Ok(None);
-    }
-    if outcome.state == State::Voided {
-        attempts::end_action(tx, row.payment_id, settled.now).await?;
     }
     let events = events(house, row, outcome)?;
     house.ctx.outbox.append_all(tx, events).await?;

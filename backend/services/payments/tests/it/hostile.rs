@@ -94,6 +94,9 @@ enum Habit {
     OverdoesIt { announced: bool },
 }
 
+/// What a gateway that overdoes it would write; one megabyte is read.
+const FLOOD_BYTES: usize = 100 * 1024 * 1024;
+
 /// Counts the charges asked for, and the bytes it got rid of.
 #[derive(Default)]
 struct Seen {
@@ -148,7 +151,7 @@ async fn answer(mut stream: TcpStream, habit: Habit, seen: Arc<Seen>) {
             Ok(())
         }
         Habit::OverdoesIt { announced } => {
-            let size = 10 * 1024 * 1024;
+            let size = FLOOD_BYTES;
             let chunked =
                 "HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ntransfer-encoding: chunked\r\n\r\n";
             let head = if announced { head(size) } else { chunked.to_owned() };
@@ -188,9 +191,9 @@ async fn answers_that_break_off_dawdle_or_overdo_it_leave_it_unknown_after_one_c
         assert_eq!(desk.known(id).await, CaptureOutcome::Pending, "{habit:?}");
         let calls = desk.calls().await;
         assert!(calls.iter().all(|call| call.starts_with("unknown ")), "{habit:?}: {calls:?}");
-        // What the system's buffers took is not what was read.
+        // The system's buffers take some megabytes that nobody reads.
         let written = seen.written.load(Ordering::Relaxed);
-        assert!(written < 9 * 1024 * 1024, "{habit:?}: {written} bytes were taken in");
+        assert!(written < FLOOD_BYTES / 2, "{habit:?}: {written} bytes were taken in");
     }
 }
 

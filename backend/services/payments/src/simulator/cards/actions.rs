@@ -77,7 +77,8 @@ async fn act(
         "approve" => true,
         "refuse" => false,
         _ => {
-            return (StatusCode::UNPROCESSABLE_ENTITY, "outcome: approve or refuse").into_response();
+            return (StatusCode::UNPROCESSABLE_ENTITY, "outcome: approve or refuse")
+                .into_response();
         }
     };
     let via = match find(&gateway, &id).await {

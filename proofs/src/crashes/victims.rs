@@ -212,7 +212,7 @@ mod tests {
         assert!(descendants(own).contains(&pid));
         assert_eq!(parent(pid), Some(own));
         // Until it has become another program it has our environment.
-        while !read(pid, "comm").is_some_and(|name| name.trim() == "sleep") {
+        while read(pid, "comm").is_none_or(|name| name.trim() != "sleep") {
             std::thread::yield_now();
         }
         assert_eq!(setting(pid, "BV_INTERNAL__PORT").as_deref(), Some("1234"));

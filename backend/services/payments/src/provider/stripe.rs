@@ -86,9 +86,10 @@ struct Fault {
 impl Fault {
     /// The bank's word where there is one.
     fn word(&self) -> String {
-        match self.code.as_deref() {
-            Some("authentication_required") => "requires_action".to_owned(),
-            code => decline_code(self.decline_code.as_deref().or(code)),
+        let (code, bank) = (self.code.as_deref(), self.decline_code.as_deref());
+        match [code, bank].contains(&Some("authentication_required")) {
+            true => "requires_action".to_owned(),
+            false => decline_code(bank.or(code)),
         }
     }
 }

@@ -124,7 +124,8 @@ async fn an_intent_is_made_and_confirmed_by_its_creator_once_per_key() {
     let attempts = desk.http.get(&format!("/payments/{id}/attempts")).bearer(&desk.support);
     let attempts = attempts.send().await.expect(200).value();
     assert_eq!(attempts["items"][0]["state"], "CAPTURED");
-    assert_eq!(attempts["items"][0]["calls"][0]["direction"], "OUT");
+    let calls = attempts["items"][0]["calls"].as_array().unwrap();
+    assert!(calls.iter().any(|call| call["direction"] == "OUT"), "{calls:?}");
     let mine = desk.http.get(&format!("/payments/{id}/attempts")).bearer(&desk.buyer);
     assert!(mine.send().await.expect(200).value()["items"][0].get("calls").is_none());
 }

@@ -88,11 +88,7 @@ impl Open {
     }
 
     /// Ends it with what is known by now; asked for only when it is needed.
-    pub fn end_with(
-        self,
-        failed: bool,
-        attributes: impl FnOnce() -> Vec<(&'static str, String)>,
-    ) {
+    pub fn end_with(self, failed: bool, attributes: impl FnOnce() -> Vec<(&'static str, String)>) {
         if let Some(span) = self.0 {
             record(Span { failed, attributes: attributes(), ..span });
         }

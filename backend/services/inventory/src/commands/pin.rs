@@ -21,7 +21,8 @@ pub async fn pin(
     pinned: bool,
     extend: bool,
 ) -> Result<Pinned, ApiError> {
-    if !extend && let Some(expires_at) = store::holds::pin_held(&room.pool, order.0, pinned).await? {
+    if !extend && let Some(expires_at) = store::holds::pin_held(&room.pool, order.0, pinned).await?
+    {
         return Ok(Pinned { held: true, expires_at });
     }
     let mut tx = room.pool.begin().await?;

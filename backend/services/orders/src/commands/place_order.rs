@@ -194,8 +194,8 @@ async fn hold_and_store(
     };
     let event = created_event(&new, held);
     let status = if held { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    let answer = Answer::json(status, &answer_body(&new))?
-        .located(format!("/api/v1/orders/{order_id}"));
+    let answer =
+        Answer::json(status, &answer_body(&new))?.located(format!("/api/v1/orders/{order_id}"));
     app.faults.pass("before the order is committed")?;
     let answer = match store_order(app, key, &new, &event, answer).await? {
         Stored::Now(answer) => answer,

@@ -92,7 +92,14 @@ impl Guarded {
         send_before: Instant,
     ) -> (Result<Decided, Trouble>, CallRow) {
         let call = self.provider.capture(step);
-        self.guarded("capture", About { words: step.about(), secret: None }, Some(send_before), call, said).await
+        self.guarded(
+            "capture",
+            About { words: step.about(), secret: None },
+            Some(send_before),
+            call,
+            said,
+        )
+        .await
     }
 
     /// Gives up what was authorised, or what waits for the buyer.
@@ -102,7 +109,14 @@ impl Guarded {
         send_before: Instant,
     ) -> (Result<Decided, Trouble>, CallRow) {
         let call = self.provider.void(step);
-        self.guarded("void", About { words: step.about(), secret: None }, Some(send_before), call, said).await
+        self.guarded(
+            "void",
+            About { words: step.about(), secret: None },
+            Some(send_before),
+            call,
+            said,
+        )
+        .await
     }
 
     /// Goes on after the buyer did what was required.
@@ -113,7 +127,14 @@ impl Guarded {
         send_before: Instant,
     ) -> (Result<Decided, Trouble>, CallRow) {
         let call = self.provider.proceed(step, result);
-        self.guarded("proceed", About { words: step.about(), secret: None }, Some(send_before), call, said).await
+        self.guarded(
+            "proceed",
+            About { words: step.about(), secret: None },
+            Some(send_before),
+            call,
+            said,
+        )
+        .await
     }
 
     /// Whether it authorises and captures in two steps, and knows actions.
@@ -157,7 +178,10 @@ impl Guarded {
         .record(duration.as_secs_f64());
         tracing::debug!(provider, operation, outcome, breaker = phase.word(), "provider call");
         span.end_with(result.is_err(), || {
-            vec![("payment.outcome", outcome.to_owned()), ("breaker.state", phase.word().to_owned())]
+            vec![
+                ("payment.outcome", outcome.to_owned()),
+                ("breaker.state", phase.word().to_owned()),
+            ]
         });
         let message = format!("{} -> {answer}", about.words);
         (result, CallRow { provider, operation, outcome, message, started_at, duration })

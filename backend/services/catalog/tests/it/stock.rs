@@ -58,7 +58,8 @@ async fn stock_that_inventory_missed_is_pending_and_follows() {
     assert!(house.shelf.opened().is_empty());
 
     house.shelf.away.set(false);
-    let (_, task) = house.service.tasks.pop().unwrap();
+    let opening = house.service.tasks.iter().position(|(name, _)| *name == "opening stock");
+    let (_, task) = house.service.tasks.remove(opening.unwrap());
     let task = tokio::spawn(task);
     let pending = async || house.get("/products/lamp").await.value().get("stockPending").is_some();
     until(async || house.shelf.opened() == [("LAMP-2".to_owned(), 4)]).await;

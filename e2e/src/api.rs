@@ -1,5 +1,7 @@
 //! A plain REST client.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -113,7 +115,17 @@ impl Api {
         path: &str,
         wanted: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        self.eventually_within(Duration::from_secs(30), path, wanted).await
+    }
+
+    /// The same with patience of one's own.
+    pub async fn eventually_within(
+        &self,
+        patience: Duration,
+        path: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let deadline = std::time::Instant::now() + patience;
         loop {
             let answer = self.get(path).await?;
             let body = answer.json();

@@ -199,8 +199,14 @@ impl Browser {
     /// Clicks as a person would: what is covered cannot be clicked.
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
         let element = self.element(css).await?;
-        self.post(&format!("/element/{element}/click"), json!({})).await.context(css.to_owned())?;
-        Ok(())
+        let clicked = self.post(&format!("/element/{element}/click"), json!({})).await;
+        // A page that loaded itself anew in between has the same element again.
+        if clicked.as_ref().is_err_and(|e| format!("{e:#}").contains("stale element")) {
+            let element = self.element(css).await?;
+            self.post(&format!("/element/{element}/click"), json!({})).await?;
+            return Ok(());
+        }
+        clicked.context(css.to_owned()).map(drop)
     }
 
     /// Types into a field in place of what it holds.

@@ -54,6 +54,8 @@ pub async fn run(
     lifecycle: Lifecycle,
     ready: impl AsyncFnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    // First of all: what services show from the start is shown to somebody.
+    platform::health::install_metrics()?;
     let databases = databases(&config, targets).await?;
     let mut assembly = Assembly::new(config.clone(), lifecycle.clone(), databases);
     for target in targets {

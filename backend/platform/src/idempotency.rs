@@ -4,8 +4,8 @@
 //! record, and otherwise works inside that same transaction and writes the
 //! record complete, with the effect. There is never a "started" row.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+mod turns;
+
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
@@ -15,11 +15,12 @@ use sha2::{Digest, Sha256};
 use shared_types::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
-use tokio::sync::OwnedMutexGuard;
 
 use crate::auth::Principal;
 use crate::error::{ApiError, Kind};
 use crate::service::Context;
+
+pub use turns::{Turn, Turns};
 
 /// How long a duplicate waits for the answer of the first.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(5);
@@ -245,62 +246,6 @@ fn in_flight() -> ApiError {
     error.retry_after(Duration::from_secs(1))
 }
 
-/// Lets requests with the same key go one after the other within this process.
-///
-/// For work whose record is written by one statement together with the effect:
-/// between processes the record's primary key then decides, and the one that
-/// comes second finds the answer of the first. No transaction stays open
-/// meanwhile. What lies outside the statement must be idempotent by the key.
-#[derive(Clone, Debug, Default)]
-pub struct Turns {
-    running: Arc<Mutex<Running>>,
-}
-
-/// A lock for each scope that somebody works on or waits for.
-type Running = HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>;
-
-/// A request's turn, over when it is dropped.
-#[derive(Debug)]
-pub struct Turn {
-    turns: Turns,
-    scope: [u8; 32],
-    held: Option<OwnedMutexGuard<()>>,
-}
-
-/// With more keys than this, those that a canceled request left are looked for.
-const MANY_TURNS: usize = 10_000;
-
-impl Turns {
-    /// 409 `idempotency.in_flight` when the first still runs after five seconds.
-    pub async fn take(&self, key: &IdempotencyKey) -> Result<Turn, ApiError> {
-        let lock = {
-            let mut running = self.running();
-            if running.len() >= MANY_TURNS {
-                running.retain(|_, lock| Arc::strong_count(lock) > 1);
-            }
-            running.entry(key.scope).or_default().clone()
-        };
-        let held = tokio::time::timeout(WAIT_FOR_FIRST, lock.lock_owned()).await;
-        let held = Some(held.map_err(|_| in_flight())?);
-        Ok(Turn { turns: self.clone(), scope: key.scope, held })
-    }
-
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(|p| p.into_inner())
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        drop(self.held.take());
-        let mut running = self.turns.running();
-        // Nobody waits: nobody else holds the lock's other half.
-        if running.get(&self.scope).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            running.remove(&self.scope);
-        }
-    }
-}
-
 /// A member of a `WITH` that writes the record in the statement that makes the
 /// effect. `gate` names a member with one row when the effect was made;
 /// parameters from `first` on take scope, fingerprint, status, content type,
@@ -466,26 +411,6 @@ mod tests {
         let b = canonical_json(br#"{ "a": [1.0, {"x": 2}], "b": 25 }"#);
         assert_eq!(a, b);
         assert_ne!(a, canonical_json(br#"{"a":[1,{"x":2}],"b":25.01}"#));
-    }
-
-    fn key(scope: u8) -> IdempotencyKey {
-        IdempotencyKey { scope: [scope; 32], fingerprint: [0; 32] }
-    }
-
-    #[tokio::test]
-    async fn one_key_has_one_turn_at_a_time() {
-        let turns = Turns::default();
-        let first = turns.take(&key(1)).await.unwrap();
-        turns.take(&key(2)).await.unwrap();
-        let second = tokio::spawn({
-            let turns = turns.clone();
-            async move { turns.take(&key(1)).await.map(drop) }
-        });
-        tokio::task::yield_now().await;
-        assert!(!second.is_finished());
-        drop(first);
-        second.await.unwrap().unwrap();
-        assert!(turns.running().is_empty(), "turns that are over leave nothing behind");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A shop that is killed in the middle loses and doubles nothing.
 
+use std::time::Duration;
+
 use e2e::api::Api;
 use e2e::shop::{Shop, free_ports};
 use serde_json::Value;
@@ -8,6 +10,8 @@ use crate::{fresh_key, new_sku, order_of};
 
 const BUYERS: usize = 40;
 const UNITS: i64 = 25;
+/// The gateway's settlement time of 30 s, and some more to ask after it.
+const SETTLED: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn every_accepted_order_survives_a_power_cut_and_comes_to_rest() -> anyhow::Result<()> {
@@ -58,9 +62,9 @@ async fn every_accepted_order_survives_a_power_cut_and_comes_to_rest() -> anyhow
     let merchant = nobody.demo("merchant").await?;
     for (id, token) in &orders {
         let owner = nobody.order_token(token);
-        owner
-            .eventually(&format!("/api/v1/orders/{id}/status"), |s| s["status"] == "CONFIRMED")
-            .await?;
+        let path = format!("/api/v1/orders/{id}/status");
+        // A charge that was under way is asked for until the gateway has settled.
+        owner.eventually_within(SETTLED, &path, |s| s["status"] == "CONFIRMED").await?;
     }
     let stock =
         merchant.eventually(&format!("/api/v1/inventory/{sku}/stock"), |s| s["held"] == 0).await?;

@@ -1,5 +1,6 @@
 //! Looking at products.
 
+pub use crate::store::FIRST_VERSION;
 use contracts::generated::bellavista::catalog::v1::Variant;
 use platform::auth::Principal;
 use platform::paging::{self, Paging};

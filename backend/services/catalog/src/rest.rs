@@ -13,8 +13,7 @@ use shared_types::{Page, Problem, ProductId, Role};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::queries::{self, ProductList, StoredProduct};
-use crate::store::FIRST_VERSION;
+use crate::queries::{self, FIRST_VERSION, ProductList, StoredProduct};
 use crate::{App, commands};
 
 pub fn router(app: App) -> OpenApiRouter {

@@ -160,33 +160,46 @@ pub async fn store_decision(
         }
     }
     for effect in &effects {
-        match effect {
-            Effect::History { .. } | Effect::Publish(_) => {}
-            Effect::AttemptEnded(end) => remember_answer(tx, loaded, &saga, end, now).await?,
-            Effect::AttemptAgain => {
-                if let (Some(old), Some(new)) = (loaded.saga.attempt, another) {
-                    store::attempts::replace(tx, old, new, now).await?;
-                }
+        carry_out(app, tx, loaded, &saga, effect, now).await?;
+    }
+    Ok(Some(saga))
+}
+
+/// Stores what an effect means beside the saga's own row.
+async fn carry_out(
+    app: &App,
+    tx: &mut PgConnection,
+    loaded: &Loaded,
+    saga: &Saga,
+    effect: &Effect,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    match effect {
+        Effect::History { .. } | Effect::Publish(_) => {}
+        Effect::AttemptEnded(end) => remember_answer(tx, loaded, saga, end, now).await?,
+        Effect::AttemptAgain => {
+            if let (Some(old), Some(new)) = (loaded.saga.attempt, saga.attempt) {
+                store::attempts::replace(tx, old, new, now).await?;
             }
-            Effect::RefundRest { cause, actor } => {
-                let promised = store::refunds::promised(tx, loaded.order_id).await?;
-                let rest = saga.captured_minor - promised;
-                own_refund(app, tx, loaded.order_id, rest, cause, actor, now).await?;
-            }
-            Effect::RefundMinor { minor, cause } => {
-                own_refund(app, tx, loaded.order_id, *minor, cause, SAGA, now).await?;
-            }
-            Effect::RefundAgain => {
-                store::refunds::revive(tx, loaded.order_id, || app.ctx.ids.next(), now).await?;
-            }
-            Effect::RefundIs(state) => {
-                if let Some(refund) = &loaded.refund {
-                    refund_settled(tx, loaded, refund, *state, now).await?;
-                }
+        }
+        Effect::RefundRest { cause, actor } => {
+            let promised = store::refunds::promised(tx, loaded.order_id).await?;
+            let rest = saga.captured_minor - promised;
+            own_refund(app, tx, loaded.order_id, rest, cause, actor, now).await?;
+        }
+        Effect::RefundMinor { minor, cause } => {
+            own_refund(app, tx, loaded.order_id, *minor, cause, SAGA, now).await?;
+        }
+        Effect::RefundAgain => {
+            store::refunds::revive(tx, loaded.order_id, || app.ctx.ids.next(), now).await?;
+        }
+        Effect::RefundIs(state) => {
+            if let Some(refund) = &loaded.refund {
+                refund_settled(tx, loaded, refund, *state, now).await?;
             }
         }
     }
-    Ok(Some(saga))
+    Ok(())
 }
 
 /// The column name that notes in the history are sealed under.

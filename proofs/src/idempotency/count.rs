@@ -12,8 +12,9 @@ use crate::events::{self, Event, Fold, Marks};
 use crate::report::Table;
 use crate::shelves;
 
-/// No news for so long means that nothing more is coming.
-const QUIET: Duration = Duration::from_secs(45);
+/// No news for so long means that nothing more is coming: a charge that was under
+/// way when the shop died waits for the gateway to settle.
+const QUIET: Duration = Duration::from_secs(90);
 
 /// The counts of every side.
 #[derive(Debug, Default)]

@@ -366,7 +366,13 @@ pub async fn park(
     transaction_id: Option<&str>,
     calls: &[CallRow],
 ) -> anyhow::Result<()> {
-    let due_at = house.ctx.clock.now().plus(ask_again_after(row.asks));
+    let now = house.ctx.clock.now();
+    // The first answer that decides comes when the gateway has settled.
+    let settled = quiet_from.plus(house.settings.settlement_time());
+    let due_at = match now.plus(ask_again_after(row.asks)) {
+        later if now < settled && settled < later => settled,
+        due_at => due_at,
+    };
     let mut tx = house.ctx.pool.begin().await?;
     let id = row.attempt_id;
     attempts::park(&mut tx, id, house.owner, quiet_from, due_at, transaction_id).await?;

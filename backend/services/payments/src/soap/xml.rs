@@ -346,7 +346,9 @@ mod tests {
 
     #[test]
     fn work_is_linear_in_the_input_whatever_it_is() {
-        let families: [(&str, fn(usize) -> String); 13] = [
+        /// What it is called, and how to make one of some size.
+        type Family = (&'static str, fn(usize) -> String);
+        let families: [Family; 13] = [
             ("wide", |n| format!("<a>{}</a>", "<b/>".repeat(n))),
             ("deep", |n| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n))),
             ("never closed", |n| "<a>".repeat(n)),

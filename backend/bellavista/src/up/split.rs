@@ -100,7 +100,17 @@ pub async fn start(
         };
         Supervisor::start(process)
     });
-    Ok(futures_util::future::try_join_all(started).await?)
+    let (mut running, mut failed) = (Vec::new(), None);
+    for outcome in futures_util::future::join_all(started).await {
+        match outcome {
+            Ok(part) => running.push(part),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    let Some(error) = failed else { return Ok(running) };
+    // Half a shop must not stay behind.
+    futures_util::future::join_all(running.into_iter().map(Supervisor::stop)).await;
+    Err(error.into())
 }
 
 /// Ends services that a killed shop of this state folder left behind.

@@ -24,7 +24,7 @@ pub use board::Board;
 pub mod events {
     /// `Vec<OrderRow>`: orders that are new or have changed.
     pub const ORDER: &str = "order";
-    /// [`super::Connection`]: the live feed's state has changed.
+    /// [`super::Feed`]: the live feed stands differently.
     pub const CONNECTION: &str = "connection";
     /// [`super::Session`]: signed in or out by something else than the window.
     pub const SESSION: &str = "session";
@@ -58,7 +58,7 @@ pub enum Session {
         email: String,
         roles: Vec<Role>,
         token_store: TokenStore,
-        connection: Connection,
+        feed: Feed,
     },
 }
 
@@ -111,29 +111,41 @@ pub enum RefusalKind {
     Failed,
 }
 
+/// How the live feed stands, at which turn. An event and the answer of a command
+/// may overtake each other on their way to the window: the higher turn is the newer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Feed {
+    /// Counts the changes since the program started.
+    pub turn: u64,
+    pub connection: Connection,
+}
+
+impl Feed {
+    /// Takes over `word` and says so, unless it was overtaken.
+    pub fn take(&mut self, word: Feed) -> bool {
+        let newer = word.turn > self.turn;
+        if newer {
+            *self = word;
+        }
+        newer
+    }
+}
+
 /// How the live feed stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Connection {
+    #[default]
     Connecting,
     /// Changes arrive as they happen. `resumed` says that nothing was missed
     /// since the feed stood last; otherwise the list must be read anew.
-    Live {
-        resumed: bool,
-    },
+    Live { resumed: bool },
     /// The line broke; the next attempt starts in `retry_in_ms`.
-    Reconnecting {
-        attempt: u32,
-        retry_in_ms: u64,
-    },
+    Reconnecting { attempt: u32, retry_in_ms: u64 },
     /// Several attempts have failed; attempts go on. `since` is when the feed
     /// last stood.
-    Offline {
-        attempt: u32,
-        retry_in_ms: u64,
-        since: Option<Timestamp>,
-        reason: String,
-    },
+    Offline { attempt: u32, retry_in_ms: u64, since: Option<Timestamp>, reason: String },
 }
 
 /// One order in the list.
@@ -190,4 +202,18 @@ pub enum MenuChoice {
     Filter,
     Shortcuts,
     Theme,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn word_that_was_overtaken_changes_nothing() {
+        let live = Feed { turn: 2, connection: Connection::Live { resumed: false } };
+        let mut feed = Feed::default();
+        assert!(feed.take(live.clone()));
+        assert!(!feed.take(Feed { turn: 1, connection: Connection::Connecting }));
+        assert_eq!(feed, live);
+    }
 }

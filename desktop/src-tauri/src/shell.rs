@@ -7,7 +7,7 @@ use std::{
 };
 
 use desktop_bridge::{
-    Board, Connection, KnownShop, OrderPage, OrderRow, Refusal, RefusalKind, Session, SignIn,
+    Board, Connection, Feed, KnownShop, OrderPage, OrderRow, Refusal, RefusalKind, Session, SignIn,
     TokenStore, events,
 };
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub struct Shell {
     /// Held while signing in or out: these never overlap.
     current: tokio::sync::Mutex<Option<Active>>,
     board: Mutex<Board>,
-    connection: Mutex<Connection>,
+    feed: Mutex<Feed>,
     /// Tells the feed not to wait any longer.
     pub hurry: Notify,
 }
@@ -51,7 +51,7 @@ impl Shell {
             shops: Mutex::new(Shops::open(home.file("shops.json"))),
             current: tokio::sync::Mutex::new(None),
             board: Mutex::default(),
-            connection: Mutex::new(Connection::Connecting),
+            feed: Mutex::default(),
             hurry: Notify::new(),
         }
     }
@@ -175,8 +175,14 @@ impl Shell {
 
     /// The feed stands differently.
     pub fn connection_is(&self, connection: Connection) {
-        *lock(&self.connection) = connection.clone();
-        self.emit(events::CONNECTION, &connection);
+        let feed = self.turn_feed(connection);
+        self.emit(events::CONNECTION, &feed);
+    }
+
+    fn turn_feed(&self, connection: Connection) -> Feed {
+        let mut feed = lock(&self.feed);
+        *feed = Feed { turn: feed.turn + 1, connection };
+        feed.clone()
     }
 
     pub fn emit(&self, event: &str, payload: &(impl Serialize + Clone)) {
@@ -187,7 +193,7 @@ impl Shell {
 
     fn start(self: &Arc<Self>, current: &mut Option<Active>, signed: Arc<Signed>) {
         lock(&self.board).clear();
-        *lock(&self.connection) = Connection::Connecting;
+        self.turn_feed(Connection::Connecting);
         let feed = tauri::async_runtime::spawn(feed::run(self.clone(), signed.clone()));
         *current = Some(Active { signed, feed });
     }
@@ -198,7 +204,7 @@ impl Shell {
             email: signed.email.clone(),
             roles: signed.roles(),
             token_store: self.token_store(),
-            connection: lock(&self.connection).clone(),
+            feed: lock(&self.feed).clone(),
         }
     }
 

@@ -16,7 +16,7 @@ mod sign_in;
 mod theme;
 mod words;
 
-use desktop_bridge::{Connection, MenuChoice, OrderRow, Session, events};
+use desktop_bridge::{Feed, MenuChoice, OrderRow, Session, events};
 use leptos::prelude::*;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -55,7 +55,7 @@ fn App() -> impl IntoView {
         shell::listen(events::SESSION, move |session: Session| desk.session.set(Some(session)))
             .await;
         shell::listen(events::ORDER, move |rows: Vec<OrderRow>| state.arrived(rows)).await;
-        shell::listen(events::CONNECTION, move |now: Connection| state.connection_is(now)).await;
+        shell::listen(events::CONNECTION, move |now: Feed| state.feed_is(now)).await;
         shell::listen(events::MENU, move |choice: MenuChoice| chosen(desk, choice)).await;
         match shell::session().await {
             Ok(session) => desk.session.set(Some(session)),

@@ -20,8 +20,8 @@ pub fn Orders() -> impl IntoView {
     let desk = expect_context::<Desk>();
     let state = expect_context::<State>();
     state.reset();
-    if let Some(Session::SignedIn { connection, .. }) = desk.session.get_untracked() {
-        state.connection.set(connection);
+    if let Some(Session::SignedIn { feed, .. }) = desk.session.get_untracked() {
+        state.feed_is(feed);
     }
     leptos::task::spawn_local(state.load());
     let listener = window_event_listener(ev::keydown, move |event| {
@@ -68,7 +68,7 @@ pub fn Orders() -> impl IntoView {
 #[component]
 fn Indicator() -> impl IntoView {
     let state = expect_context::<State>();
-    let name = move || match state.connection.get() {
+    let name = move || match state.feed.get().connection {
         Connection::Connecting => ("connecting", "Connecting"),
         Connection::Live { .. } => ("live", "Live"),
         Connection::Reconnecting { .. } => ("reconnecting", "Reconnecting"),
@@ -153,7 +153,7 @@ fn Filters() -> impl IntoView {
 #[component]
 fn Banner() -> impl IntoView {
     let state = expect_context::<State>();
-    let offline = move || match state.connection.get() {
+    let offline = move || match state.feed.get().connection {
         Connection::Offline { since, reason, .. } => {
             let when = since.map(|at| format!(" since {}", words::minute(at))).unwrap_or_default();
             Some((format!("Offline{when}. You see what was known last."), reason))

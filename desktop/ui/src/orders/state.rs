@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use desktop_bridge::{Board, Connection, OrderRow, RefusalKind};
+use desktop_bridge::{Board, Connection, Feed, OrderRow, RefusalKind};
 use leptos::prelude::*;
 use shared_types::{OrderId, orders::OrderStatus};
 use web_sys::{ScrollIntoViewOptions, ScrollLogicalPosition};
@@ -21,7 +21,7 @@ pub struct State {
     pub rows: RwSignal<Vec<OrderRow>>,
     /// Those that the filters let through.
     pub visible: Memo<Vec<OrderRow>>,
-    pub connection: RwSignal<Connection>,
+    pub feed: RwSignal<Feed>,
     /// Only this status.
     pub status: RwSignal<Option<OrderStatus>>,
     /// Part of an order number.
@@ -55,7 +55,7 @@ impl State {
             round: StoredValue::new(0),
             rows,
             visible,
-            connection: RwSignal::new(Connection::Connecting),
+            feed: RwSignal::new(Feed::default()),
             status,
             text,
             selected: RwSignal::new(None),
@@ -129,14 +129,12 @@ impl State {
         self.merge(rows);
     }
 
-    /// The feed stands differently; what it may have missed is read.
-    pub fn connection_is(self, now: Connection) {
-        if self.connection.get_untracked() == now {
-            return;
-        }
-        let missed = now == Connection::Live { resumed: false };
-        self.connection.set(now);
-        if missed {
+    /// The feed stands so, unless this word was overtaken; what the feed may have
+    /// missed is read.
+    pub fn feed_is(self, now: Feed) {
+        let missed = now.connection == Connection::Live { resumed: false };
+        let taken = self.feed.try_update(|feed| feed.take(now)).unwrap_or(false);
+        if taken && missed {
             leptos::task::spawn_local(self.load());
         }
     }

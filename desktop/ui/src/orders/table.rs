@@ -98,7 +98,7 @@ fn Instead() -> impl IntoView {
             }
             .into_any();
         }
-        let away = !matches!(state.connection.get(), Connection::Live { .. });
+        let away = !matches!(state.feed.get().connection, Connection::Live { .. });
         let (title, text) = if away {
             ("Nothing known yet", "The orders appear as soon as the shop answers.")
         } else {

@@ -25,7 +25,8 @@ pub async fn lock(tx: &mut PgConnection, cart: CartId) -> Result<bool, sqlx::Err
     Ok(found.is_some())
 }
 
-/// Writes the cart down if it is new, and locks it.
+/// Writes the cart down if it is new, and locks it. Two that do so at once meet at
+/// the id, which stands for the owner; a second unique index would fail the later.
 pub async fn ensure(
     tx: &mut PgConnection,
     cart: CartId,

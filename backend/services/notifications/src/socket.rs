@@ -13,6 +13,7 @@ use platform::auth::Principal;
 use platform::{ApiError, Kind};
 use shared_types::live::{ClientMessage, ServerMessage};
 use shared_types::{OrderId, Role};
+use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, timeout};
 
@@ -132,6 +133,28 @@ struct Subscription {
     target: String,
     /// The last number that was sent.
     sent: i64,
+}
+
+/// Where a subscription begins: behind `after` when that is still kept, otherwise
+/// with the picture of now.
+async fn start(pool: &PgPool, target: &str, after: Option<i64>) -> Result<Start, ApiError> {
+    let (oldest, last) = store::range(pool, target).await?;
+    if let Some(after) = after
+        && (oldest - 1..=last).contains(&after)
+    {
+        return Ok(Start { reset: false, picture: Vec::new(), upto: after });
+    }
+    let picture = store::snapshot(pool, target, SNAPSHOT).await?;
+    // Numbers given while we looked are sent by the catch-up that follows.
+    let upto = picture.last().map_or(last, |m| m.seq);
+    Ok(Start { reset: after.is_some(), picture, upto })
+}
+
+struct Start {
+    /// What the client saw last is not kept any more.
+    reset: bool,
+    picture: Vec<Message>,
+    upto: i64,
 }
 
 struct Conversation {
@@ -273,31 +296,18 @@ impl Conversation {
         }
         self.subscriptions.retain(|s| s.target != target);
         self.app.hub.subscribe(&target, &self.wake);
+        // Looked up before it is said: who hears it may count on every later change.
+        let start = start(&self.app.ctx.pool, &target, after).await?;
         self.send(&ServerMessage::Subscribed { order_id: order, channel }).await?;
-        let sent = self.start(&target, after).await?;
-        self.subscriptions.push(Subscription { target, sent });
-        self.catch_up().await?;
-        Ok(())
-    }
-
-    /// Where a subscription begins: behind `after` when that is still kept,
-    /// otherwise with the picture of now.
-    async fn start(&mut self, target: &str, after: Option<i64>) -> Result<i64, Stop> {
-        let pool = self.app.ctx.pool.clone();
-        let (oldest, last) = store::range(&pool, target).await.map_err(ApiError::from)?;
-        if let Some(after) = after {
-            if (oldest - 1..=last).contains(&after) {
-                return Ok(after);
-            }
+        if start.reset {
             self.send(&ServerMessage::Reset).await?;
         }
-        let picture = store::snapshot(&pool, target, SNAPSHOT).await.map_err(ApiError::from)?;
-        // Numbers given while we looked are sent by the catch-up that follows.
-        let upto = picture.last().map_or(last, |m| m.seq);
-        for message in &picture {
+        for message in &start.picture {
             self.tell(message).await?;
         }
-        Ok(upto)
+        self.subscriptions.push(Subscription { target, sent: start.upto });
+        self.catch_up().await?;
+        Ok(())
     }
 
     /// Sends everything that was said since.

@@ -7,10 +7,10 @@
 mod keys;
 mod principal;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Algorithm, Validation};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,6 +21,10 @@ pub use principal::{Principal, Subject};
 
 use crate::clock::Clock;
 use crate::error::{ApiError, Kind};
+
+/// The gateway sets it on a request that came without a credential and for whose
+/// sake it made a guest.
+pub const FRESH_GUEST: &str = "x-bv-fresh-guest";
 
 /// What a token says. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,9 +48,6 @@ pub struct Claims {
     /// `Authorization: <Kind> <token>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
-    /// Made for this very request because it carried no credential.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fresh: bool,
 }
 
 pub const TENANT: &str = "default";
@@ -85,12 +86,11 @@ impl Issuer {
             tenant: default_tenant(),
             sid: None,
             grant: None,
-            fresh: false,
         };
         shape(&mut claims);
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(self.ring.kid().to_owned());
-        jsonwebtoken::encode(&header, &claims, self.ring.encoding()).map_err(ApiError::internal)
+        let token = self.ring.sign(&claims).map_err(ApiError::internal)?;
+        Good::remember(&token, self.ring.kid(), claims);
+        Ok(token)
     }
 
     /// A token for one resource: `kind` `order`, `id` its id.
@@ -114,26 +114,48 @@ impl Issuer {
     }
 }
 
-/// Verifies tokens. Verified ones are remembered until they end, so that the
-/// signature is checked once per token and process.
+/// A token of which this process knows that it is good, because it checked the
+/// signature or made it. So a signature is checked once per token and process,
+/// and that of a guest who has just come not at all.
+struct Good {
+    kid: String,
+    claims: Arc<Claims>,
+}
+
+const REMEMBERED_TOKENS: u64 = 50_000;
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+const MAX_TOKEN_BYTES: usize = 4_096;
+
+/// By the hash of the token. One for the process: in an embedded shop the
+/// gateway makes the tokens that every service reads.
+static GOOD: LazyLock<Cache<[u8; 32], Arc<Good>>> = LazyLock::new(|| {
+    Cache::builder().max_capacity(REMEMBERED_TOKENS).time_to_live(REMEMBERED_FOR).build()
+});
+
+impl Good {
+    fn remember(token: &str, kid: &str, claims: Claims) -> Arc<Claims> {
+        let claims = Arc::new(claims);
+        let good = Good { kid: kid.to_owned(), claims: claims.clone() };
+        GOOD.insert(digest(token), Arc::new(good));
+        claims
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Verifies tokens.
 #[derive(Clone)]
 pub struct Verifier {
     keys: PublicKeys,
     issuer: String,
     clock: Clock,
-    seen: Cache<[u8; 32], Arc<Claims>>,
 }
-
-const REMEMBERED_TOKENS: u64 = 50_000;
-const MAX_TOKEN_BYTES: usize = 4_096;
 
 impl Verifier {
     pub fn new(keys: PublicKeys, issuer: impl Into<String>, clock: Clock) -> Self {
-        let seen = Cache::builder()
-            .max_capacity(REMEMBERED_TOKENS)
-            .time_to_live(Duration::from_secs(60))
-            .build();
-        Verifier { keys, issuer: issuer.into(), clock, seen }
+        Verifier { keys, issuer: issuer.into(), clock }
     }
 
     /// The claims of a good token. Wrong signature, issuer or algorithm and
@@ -142,19 +164,16 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(invalid_token());
         }
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let claims = match self.seen.get(&digest) {
-            Some(claims) => claims,
-            None => {
-                let claims = Arc::new(self.check(token).await?);
-                self.seen.insert(digest, claims.clone());
-                claims
-            }
+        // Another verifier's keys may be others.
+        let ours = |good: &Arc<Good>| good.claims.iss == self.issuer && self.keys.know(&good.kid);
+        let claims = match GOOD.get(&digest(token)).filter(ours) {
+            Some(good) => good.claims.clone(),
+            None => self.check(token).await?,
         };
         if claims.exp <= self.clock.now().unix() { Err(invalid_token()) } else { Ok(claims) }
     }
 
-    async fn check(&self, token: &str) -> Result<Claims, ApiError> {
+    async fn check(&self, token: &str) -> Result<Arc<Claims>, ApiError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid_token())?;
         let kid = header.kid.ok_or_else(invalid_token)?;
         let key = self.keys.find(&kid).await?.ok_or_else(invalid_token)?;
@@ -165,7 +184,7 @@ impl Verifier {
         validation.validate_exp = false;
         let data = jsonwebtoken::decode::<Claims>(token, &key, &validation)
             .map_err(|_| invalid_token())?;
-        Ok(data.claims)
+        Ok(Good::remember(token, &kid, data.claims))
     }
 
     /// The principal behind an `Authorization` header's value.
@@ -232,6 +251,37 @@ mod tests {
         for bad in ["", "a.b.c", &format!("{token}x"), &"x".repeat(5_000)] {
             assert!(other.verify(bad).await.is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_one_house_knows_is_nothing_to_another() {
+        let clock = clock();
+        let (issuer, verifier) = house(&clock);
+        let (_, other) = house(&clock);
+        let ring = Arc::new(KeyRing::generate().unwrap());
+        let keys = PublicKeys::local(&ring);
+        let same_keys = Verifier::new(keys, "another", clock.clone());
+        let token = issuer.service("x", clock.now(), Duration::from_secs(60)).unwrap();
+        assert!(verifier.verify(&token).await.is_ok());
+        assert!(other.verify(&token).await.is_err());
+        let token = Issuer::new(ring, "bv").service("x", clock.now(), Duration::from_secs(60));
+        assert!(same_keys.verify(&token.unwrap()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn our_signatures_are_good_to_others() {
+        let ring = KeyRing::generate().unwrap();
+        let jwk: jsonwebtoken::jwk::JwkSet =
+            serde_json::from_value(serde_json::to_value(ring.jwks()).unwrap()).unwrap();
+        let key = jsonwebtoken::DecodingKey::from_jwk(&jwk.keys[0]).unwrap();
+        let kid = ring.kid().to_owned();
+        let issuer = Issuer::new(Arc::new(ring), "bv");
+        let token = issuer.service("x", clock().now(), Duration::from_secs(60)).unwrap();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.validate_exp = false;
+        let read = jsonwebtoken::decode::<Claims>(&token, &key, &validation).unwrap();
+        assert_eq!((read.claims.sub.as_str(), read.header.kid), ("service:x", Some(kid)));
+        assert_eq!(read.header.typ.as_deref(), Some("JWT"));
     }
 
     #[tokio::test]

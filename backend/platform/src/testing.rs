@@ -203,15 +203,6 @@ impl Bench {
         self.token(format!("guest:{guest}"), |c| c.roles = vec![Role::Guest])
     }
 
-    /// A token of a guest whose request carried no credential.
-    pub fn fresh_guest_token(&self) -> String {
-        let guest: GuestId = self.id();
-        self.token(format!("guest:{guest}"), |c| {
-            c.roles = vec![Role::Guest];
-            c.fresh = true;
-        })
-    }
-
     /// A token by which another service calls.
     pub fn service_token(&self, name: &str) -> String {
         self.token(format!("service:{name}"), |c| c.roles = vec![Role::Service])

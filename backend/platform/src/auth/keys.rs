@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Claims;
 use crate::error::ApiError;
 
 /// One Ed25519 key pair, named by the hash of its public half.
@@ -19,7 +20,9 @@ pub struct KeyRing {
     kid: String,
     /// The public key, base64url.
     x: String,
-    encoding: EncodingKey,
+    pair: Ed25519KeyPair,
+    /// The header of its tokens, base64url.
+    header: String,
     pkcs8: Vec<u8>,
 }
 
@@ -35,10 +38,12 @@ impl KeyRing {
             .map_err(|e| anyhow::anyhow!("not an Ed25519 key in PKCS#8: {e}"))?;
         let public = pair.public_key().as_ref().to_vec();
         let kid = hex::encode(&Sha256::digest(&public)[..8]);
+        let header = serde_json::json!({"typ": "JWT", "alg": "EdDSA", "kid": kid}).to_string();
         Ok(KeyRing {
             kid,
             x: URL_SAFE_NO_PAD.encode(&public),
-            encoding: EncodingKey::from_ed_der(pkcs8),
+            pair,
+            header: URL_SAFE_NO_PAD.encode(header),
             pkcs8: pkcs8.to_vec(),
         })
     }
@@ -61,8 +66,16 @@ impl KeyRing {
         &self.kid
     }
 
-    pub(super) fn encoding(&self) -> &EncodingKey {
-        &self.encoding
+    /// A JWS in its compact form (RFC 7515, 7.1). Put together here because the
+    /// library reads the key anew for each signature, which costs as much again.
+    pub(super) fn sign(&self, claims: &Claims) -> serde_json::Result<String> {
+        let mut token = self.header.clone();
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
+        let signature = self.pair.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
     }
 
     /// The public half as a JWK set.
@@ -140,6 +153,11 @@ impl PublicKeys {
                 known.insert(key.kid.clone(), decoding);
             }
         }
+    }
+
+    /// Whether signatures by this key have been taken before.
+    pub(super) fn know(&self, kid: &str) -> bool {
+        self.known.lock().unwrap_or_else(|p| p.into_inner()).contains_key(kid)
     }
 
     fn known(&self, kid: &str) -> Option<DecodingKey> {

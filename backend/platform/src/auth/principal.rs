@@ -46,7 +46,7 @@ impl Principal {
             scopes: claims.scope.split_whitespace().map(str::to_owned).collect(),
             session: claims.sid.clone(),
             grant: claims.grant.clone(),
-            fresh: claims.fresh,
+            fresh: false,
             expires_at: claims.exp,
         })
     }
@@ -112,6 +112,11 @@ impl Principal {
             Subject::Service(name) => format!("service:{name}"),
             Subject::GrantHolder => self.grant.clone().unwrap_or_default(),
         }
+    }
+
+    /// The same caller, whose request carried no credential of its own.
+    pub(crate) fn fresh(self) -> Self {
+        Principal { fresh: true, ..self }
     }
 
     /// The part of an idempotency scope that names the caller: empty when the

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 
 use super::MAX_BODY_BYTES;
-use crate::auth::Verifier;
+use crate::auth::{FRESH_GUEST, Verifier};
 use crate::error::{ApiError, Kind};
 use crate::telemetry;
 use crate::trace::{self, TraceContext};
@@ -46,6 +46,8 @@ async fn authenticate(
     if let Some(value) = header.and_then(|v| v.to_str().ok()).map(str::to_owned) {
         match verifier.principal(&value).await {
             Ok(principal) => {
+                let fresh = request.headers().contains_key(FRESH_GUEST);
+                let principal = if fresh { principal.fresh() } else { principal };
                 request.extensions_mut().insert(principal);
             }
             Err(error) => return error.into_response(),

@@ -5,7 +5,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use platform::ApiError;
-use platform::auth::Subject;
+use platform::auth::{FRESH_GUEST, Subject};
 use shared_types::{GuestId, Role};
 
 use crate::Deps;
@@ -37,6 +37,9 @@ pub async fn identify(State(deps): State<Deps>, mut request: Request, next: Next
             if let Err(error) = carry(&deps, &mut request, &guest.token).await {
                 return error.into_response();
             }
+            if guest.fresh {
+                request.headers_mut().insert(FRESH_GUEST, HeaderValue::from_static("1"));
+            }
             let mut response = next.run(request).await;
             if let Some(cookie) = guest.cookie {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -57,8 +60,9 @@ async fn carry(deps: &Deps, request: &mut Request, token: &str) -> Result<(), Ap
 }
 
 struct Guest {
-    /// For this request.
     token: String,
+    /// Made for this request.
+    fresh: bool,
     /// To be the same guest next time; absent when the browser's is still good.
     cookie: Option<HeaderValue>,
 }
@@ -71,25 +75,26 @@ async fn guest(deps: &Deps, headers: &HeaderMap) -> Result<Guest, ApiError> {
         let left = known.expires_at() - deps.inner.clock.now().unix();
         let ttl = deps.inner.config.guest_ttl().as_secs();
         let fresh_enough = u64::try_from(left).unwrap_or(0) > ttl / RENEW_BELOW;
-        let cookie = if fresh_enough { None } else { Some(cookie_for(deps, id)?) };
-        return Ok(Guest { token: token.to_owned(), cookie });
+        let cookie = match fresh_enough {
+            true => None,
+            false => Some(cookie_of(deps, &token_for(deps, id)?)?),
+        };
+        return Ok(Guest { token: token.to_owned(), fresh: false, cookie });
     }
-    let id: GuestId = deps.inner.ids.next();
-    Ok(Guest { token: token_for(deps, id, true)?, cookie: Some(cookie_for(deps, id)?) })
+    let token = token_for(deps, deps.inner.ids.next())?;
+    let cookie = Some(cookie_of(deps, &token)?);
+    Ok(Guest { token, fresh: true, cookie })
 }
 
-/// `fresh` marks the token of a request that came without any credential.
-fn token_for(deps: &Deps, id: GuestId, fresh: bool) -> Result<String, ApiError> {
+fn token_for(deps: &Deps, id: GuestId) -> Result<String, ApiError> {
     let (now, ttl) = (deps.inner.clock.now(), deps.inner.config.guest_ttl());
     deps.inner.issuer.token(format!("guest:{id}"), now, ttl, |claims| {
         claims.roles = vec![Role::Guest];
         claims.scope = SCOPES.to_owned();
-        claims.fresh = fresh;
     })
 }
 
-fn cookie_for(deps: &Deps, id: GuestId) -> Result<HeaderValue, ApiError> {
-    let token = token_for(deps, id, false)?;
+fn cookie_of(deps: &Deps, token: &str) -> Result<HeaderValue, ApiError> {
     let secure = if deps.inner.config.secure_cookies { "; Secure" } else { "" };
     let age = deps.inner.config.guest_ttl().as_secs();
     let text = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");

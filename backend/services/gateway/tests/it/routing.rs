@@ -70,7 +70,9 @@ async fn what_only_the_house_may_say_is_taken_off_at_the_door() {
     let answer = house
         .client
         .get("/api/v1/products")
+        .bearer(&house.user_token())
         .header("x-bv-client-address", "203.0.113.9")
+        .header("x-bv-fresh-guest", "1")
         .header("X-BV-Anything", "root")
         .header("x-mine", "kept")
         .send()

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use platform::Context;
+use platform::gather::Gather;
 use platform::idempotency::Turns;
 use platform::policy::Policy;
 use tokio::sync::Mutex;
@@ -16,6 +17,7 @@ use crate::faults::Faults;
 use crate::outbound::Outbound;
 use crate::sagas::worker::WorkerHandle;
 use crate::signals::Signals;
+use crate::store::prices::{Found, LookUp};
 
 pub struct App {
     pub ctx: Context,
@@ -33,6 +35,8 @@ pub struct App {
     pub worker: WorkerHandle,
     /// Placements with one key go one after the other.
     pub turns: Turns,
+    /// What placements look up before anything else; a crowd looks up together.
+    pub look_ups: Gather<LookUp, Found>,
     /// Held while the catalogue is asked for unknown skus: a crowd that wants
     /// the same new sku asks once.
     pub asking_catalog: Mutex<()>,
@@ -57,6 +61,7 @@ impl App {
             cancel_policy: cancel_policy()?,
             worker,
             turns: Turns::default(),
+            look_ups: Gather::default(),
             asking_catalog: Mutex::new(()),
             config,
             ctx,

@@ -32,6 +32,7 @@ use crate::outbound::CallError;
 use crate::sagas::steps::{self, Reserved, TOKEN};
 use crate::store;
 use crate::store::orders::{NewOrder, Told, number_text};
+use crate::store::prices::{Found, LookUp};
 
 pub use self::input::{MAX_LINES, read_method};
 
@@ -69,9 +70,11 @@ pub async fn place_order(
     };
     let mut asked = false;
     let priced = loop {
-        let known = match store::prices::look_up(&app.ctx.pool, key, &prices::keys(lines)).await? {
-            Ok(answer) => return reveal(app, answer),
-            Err(known) => known,
+        let look_up = LookUp { key: key.clone(), sku_keys: prices::keys(lines) };
+        let ask = |look_ups| store::prices::look_up(app.ctx.pool.clone(), look_ups);
+        let known = match app.look_ups.ask(look_up, ask).await? {
+            Found::Answer(answer) => return reveal(app, answer),
+            Found::Variants(known) => known,
         };
         match prices::price(known, lines) {
             Priced::All(priced) => break priced,

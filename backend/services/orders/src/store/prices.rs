@@ -1,10 +1,12 @@
 //! What variants cost, as far as events and the catalogue told.
 
+use std::collections::HashMap;
+
 use platform::ApiError;
 use platform::idempotency::{self, Answer, IdempotencyKey};
 use shared_types::{Currency, Money, ProductId, Sku};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row, ValueRef};
+use sqlx::{PgConnection, PgPool, Row};
 
 /// A variant as it is remembered.
 #[derive(Clone, Debug)]
@@ -18,34 +20,62 @@ pub struct KnownVariant {
     pub price: Money,
 }
 
-/// What a placement starts with, in one statement: the answer that was
-/// remembered under `key`, or the known ones among `sku_keys`.
+/// What a placement starts with.
+#[derive(Clone, Debug)]
+pub struct LookUp {
+    pub key: IdempotencyKey,
+    /// See [`Sku::key`].
+    pub sku_keys: Vec<String>,
+}
+
+#[derive(Debug)]
+pub enum Found {
+    /// The answer that was remembered under the key.
+    Answer(Answer),
+    /// Otherwise the known ones among the skus.
+    Variants(Vec<KnownVariant>),
+}
+
+/// Any number of look-ups in one statement.
 pub async fn look_up(
-    pool: &PgPool,
-    key: &IdempotencyKey,
-    sku_keys: &[String],
-) -> Result<Result<Answer, Vec<KnownVariant>>, ApiError> {
+    pool: PgPool,
+    look_ups: Vec<LookUp>,
+) -> Result<Vec<Result<Found, ApiError>>, ApiError> {
+    let scopes: Vec<&[u8]> = look_ups.iter().map(|l| &l.key.scope[..]).collect();
+    let mut sku_keys: Vec<&str> =
+        look_ups.iter().flat_map(|l| &l.sku_keys).map(String::as_str).collect();
+    sku_keys.sort_unstable();
+    sku_keys.dedup();
     let rows = sqlx::query(
-        "SELECT r.fingerprint, r.status AS answer_status, r.content_type, r.body, r.location,
-                v.sku, v.product_id, v.title, v.status, v.tax_class, v.currency, v.price_minor
-         FROM (SELECT 1) AS one
-         LEFT JOIN idempotency_records r ON r.scope = $1
-         LEFT JOIN variant_prices v ON v.sku_key = ANY($2)",
+        "SELECT r.scope, r.fingerprint, r.status AS answer_status, r.content_type, r.body,
+                r.location, v.sku_key, v.sku, v.product_id, v.title, v.status, v.tax_class,
+                v.currency, v.price_minor
+         FROM (SELECT * FROM idempotency_records WHERE scope = ANY($1)) r
+         FULL JOIN (SELECT * FROM variant_prices WHERE sku_key = ANY($2)) v ON false",
     )
-    .bind(&key.scope[..])
+    .bind(scopes)
     .bind(sku_keys)
-    .fetch_all(pool)
+    .fetch_all(&pool)
     .await?;
-    if let Some(row) = rows.first()
-        && let Some(answer) = idempotency::remembered(row, key)?
-    {
-        return Ok(Ok(answer));
+    let mut records: HashMap<&[u8], &PgRow> = HashMap::new();
+    let mut variants: HashMap<&str, KnownVariant> = HashMap::new();
+    for row in &rows {
+        match row.try_get::<Option<&str>, _>("sku_key")? {
+            Some(sku_key) => drop(variants.insert(sku_key, variant(row)?)),
+            None => drop(records.insert(row.try_get("scope")?, row)),
+        }
     }
-    let known = rows.iter().filter(|row| {
-        let sku = row.try_get_raw("sku");
-        sku.is_ok_and(|sku| !sku.is_null())
-    });
-    Ok(Err(known.map(variant).collect::<Result<_, _>>()?))
+    let found = |look_up: &LookUp| {
+        let record = records.get(&look_up.key.scope[..]);
+        if let Some(row) = record
+            && let Some(answer) = idempotency::remembered(row, &look_up.key)?
+        {
+            return Ok(Found::Answer(answer));
+        }
+        let known = look_up.sku_keys.iter().filter_map(|key| variants.get(key.as_str()));
+        Ok(Found::Variants(known.cloned().collect()))
+    };
+    Ok(look_ups.iter().map(found).collect())
 }
 
 /// The known ones among `keys` (see [`Sku::key`]).

@@ -50,6 +50,11 @@ impl Collector {
         Ok(Collector { endpoint, spans })
     }
 
+    /// Spans of whatever trace.
+    pub fn count(&self) -> usize {
+        self.spans.0.lock().unwrap().len()
+    }
+
     /// The spans of one trace, once the wanted ones are there or time is up.
     pub async fn trace(&self, trace: &str, wanted: &[(&str, &str)]) -> Vec<Seen> {
         let deadline = Instant::now() + Duration::from_secs(20);

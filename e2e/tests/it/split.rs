@@ -33,9 +33,6 @@ async fn one_trace_shows_the_way_of_an_order(
     collector: &Collector,
 ) -> anyhow::Result<()> {
     let sku = new_sku(merchant, 5).await?;
-    let answer = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?;
-    let answer = answer.expect(201);
-    let trace = answer.header("traceparent").split('-').nth(1).unwrap_or_default().to_owned();
     let wanted = [
         ("gateway", "POST orders"),
         ("orders", "POST /api/v1/orders"),
@@ -45,7 +42,18 @@ async fn one_trace_shows_the_way_of_an_order(
         ("orders", "publish ecommerce.order.order.created.v1"),
         ("notifications", "process ecommerce.order.order.created.v1"),
     ];
-    let spans = collector.trace(&trace, &wanted).await;
+    // An export that takes too long costs spans: a busy machine gets another order.
+    let mut spans = Vec::new();
+    for _ in 0..3 {
+        let answer = nobody.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?;
+        let answer = answer.expect(201);
+        let trace = answer.header("traceparent").split('-').nth(1).unwrap_or_default().to_owned();
+        spans = collector.trace(&trace, &wanted).await;
+        if spans.len() >= wanted.len() {
+            break;
+        }
+        eprintln!("{} spans of trace {trace:?}, {} in all", spans.len(), collector.count());
+    }
     let find = |(service, name): (&str, &str)| -> &Seen {
         let found = spans.iter().find(|span| span.service == service && span.name == name);
         found.unwrap_or_else(|| panic!("no span {name:?} of {service} in {spans:#?}"))

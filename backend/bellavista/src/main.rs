@@ -18,6 +18,10 @@ use clap::{Parser, Subcommand};
 
 use settings::Flags;
 
+/// Requests come and go on all threads; the system's allocator makes them wait.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Bellavista: a shop that never oversells and never loses an order.
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]

@@ -35,6 +35,8 @@ cat >/dev/null
 kill -INT $shop 2>/dev/null
 for _ in $(seq 150); do kill -0 $shop 2>/dev/null || break; sleep 0.1; done
 kill -KILL -$shop 2>/dev/null
+# Started by root, the database lies elsewhere.
+place=$(cat "$BV_HOME/postgres.place" 2>/dev/null) && rm -rf "$place"
 rm -rf "$BV_HOME"
 "#;
 

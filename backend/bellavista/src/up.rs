@@ -154,6 +154,10 @@ impl Shop {
     async fn open_until_stopped(&self) -> anyhow::Result<()> {
         let mut children = Children::default();
         let outcome = self.run_with(&mut children).await;
+        if let Err(error) = &outcome {
+            // Who asked may have gone; the log is where one looks later.
+            tracing::error!(error = format!("{error:#}"), "the shop ends");
+        }
         if children.postgres.is_some() {
             self.console.say("stopping");
         }

@@ -86,11 +86,12 @@ impl Broker {
     }
 }
 
-/// Ends a broker left behind by a killed shop of this state folder.
+/// Ends a broker left behind by a killed shop of this state folder, at once: its
+/// log lies in the database, and without that it only waits.
 pub async fn stop_leftovers(home: &Home) {
     for pid in leftovers(&cluster_id(home)) {
         tracing::warn!(pid, "ending a broker left behind");
-        process::end(pid, STOP_PLAN).await;
+        process::end(pid, &[]).await;
     }
 }
 

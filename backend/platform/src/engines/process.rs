@@ -31,16 +31,18 @@ pub fn name(pid: i32) -> Option<String> {
     Some(name.trim().to_owned())
 }
 
-/// Whether the process exists and is more than an unreaped entry.
+/// Whether the process exists and is more than an unreaped entry. One whose first
+/// thread has ended still holds its ports while others run.
 pub fn is_alive(pid: i32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
-    // The state follows the name, which is in parentheses and may hold spaces.
-    !matches!(
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()),
-        Some('Z' | 'X') | None
-    )
+    // The state follows the name, which is in parentheses and may hold spaces; the
+    // number of threads is the 18th field from there.
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
+    let mut fields = rest.split_whitespace();
+    let ended = matches!(fields.next(), Some("Z" | "X") | None);
+    !ended || fields.nth(16).and_then(|threads| threads.parse().ok()).unwrap_or(0) > 1
 }
 
 /// The folder a process works in.

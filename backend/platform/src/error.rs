@@ -260,7 +260,7 @@ impl ApiError {
         serde_json::to_vec(&members).unwrap_or_default()
     }
 
-    fn log(&self) {
+    pub(crate) fn log(&self) {
         if self.kind == Kind::Internal {
             let source = self.more.as_ref().and_then(|m| m.source.as_ref());
             let chain = source.map(|s| format!("{s:#}")).unwrap_or_default();

@@ -21,6 +21,7 @@ pub mod db;
 pub mod engines;
 pub mod error;
 pub mod etag;
+pub mod graphql;
 pub mod grpc;
 pub mod health;
 pub mod http;

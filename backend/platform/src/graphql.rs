@@ -13,17 +13,20 @@
 mod batch;
 mod errors;
 mod ids;
+mod once;
 mod pages;
 mod refusals;
 mod scalars;
 mod serve;
 
 pub use batch::{Batch, Failed, batch};
-pub use errors::{caller, signed_in};
+pub use errors::{caller, held, or_null, signed_in};
 pub use ids::NodeId;
+pub use once::{idempotent, idempotent_if};
 pub use pages::{Connection, connection, connection_of, page_cost, paging};
 pub use refusals::{
     CommonRefusal, Conflict, Declined, InvalidInput, NotFound, Refusal, Refused, Stale, WrongField,
+    outcome, outcome_of_answer,
 };
-pub use scalars::{DateTime, Decimal, Money};
+pub use scalars::{DateTime, Decimal, Long, Money};
 pub use serve::{Subgraph, limited, sdl};

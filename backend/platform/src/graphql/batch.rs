@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::trace;
 
 /// Keys of one statement, at most; more are asked for in several.
-const AT_ONCE: usize = 500;
+const AT_ONCE: usize = 5_000;
 
 /// Gathers what the objects of one answer ask for, and asks once.
 pub type Batch<K, V> = DataLoader<Fetch<K, V>>;

@@ -15,6 +15,23 @@ pub fn signed_in<'a>(ctx: &Context<'a>) -> Result<&'a Principal, ApiError> {
     caller(ctx).ok_or_else(invalid_token)
 }
 
+/// What the schema or the request was given under the type `T`.
+pub fn held<'a, T: Send + Sync + 'static>(ctx: &Context<'a>) -> Result<&'a T, ApiError> {
+    ctx.data::<T>().map_err(|error| ApiError::internal(anyhow::anyhow!(error.message)))
+}
+
+/// A field that may be null: when `work` fails it is, with an error beside it,
+/// and what was asked for around it is answered all the same.
+pub async fn or_null<T>(
+    ctx: &Context<'_>,
+    work: impl Future<Output = Result<Option<T>, Error>>,
+) -> Result<Option<T>, Error> {
+    work.await.or_else(|error| {
+        ctx.add_error(ctx.set_error_path(error.into_server_error(ctx.item.pos)));
+        Ok(None)
+    })
+}
+
 /// What is told of an error whose inside nobody may see.
 const INTERNAL: &str = "Something went wrong here.";
 

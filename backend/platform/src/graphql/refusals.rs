@@ -4,8 +4,11 @@
 //! something is away gets an error instead; so does whoever meets a fault.
 
 use async_graphql::{Interface, SimpleObject, Union};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Kind};
+use crate::idempotency::Answer;
 
 /// One wrong field of an input.
 #[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
@@ -121,6 +124,41 @@ impl CommonRefusal {
             _ => return None,
         })
     }
+}
+
+/// The payload of a mutation: what it made, or why it was refused.
+pub fn outcome<T, R>(
+    done: Result<T, ApiError>,
+    made: impl FnOnce(T) -> R,
+    refused: impl FnOnce(CommonRefusal) -> R,
+) -> Result<R, ApiError> {
+    match done {
+        Ok(value) => Ok(made(value)),
+        Err(error) => CommonRefusal::of(error).map(refused),
+    }
+}
+
+/// [`outcome`] of a command whose answers are kept: the answer read again, or
+/// the refusal that was kept.
+pub fn outcome_of_answer<T: DeserializeOwned, R>(
+    done: Result<Answer, ApiError>,
+    made: impl FnOnce(StatusCode, T) -> R,
+    refused: impl FnOnce(CommonRefusal) -> R,
+) -> Result<R, ApiError> {
+    let answer = match done {
+        Ok(answer) => answer,
+        Err(error) => return CommonRefusal::of(error).map(refused),
+    };
+    if answer.status.is_success() {
+        let value = serde_json::from_slice(&answer.body).map_err(ApiError::internal)?;
+        return Ok(made(answer.status, value));
+    }
+    let problem: shared_types::Problem =
+        serde_json::from_slice(&answer.body).map_err(ApiError::internal)?;
+    let status = problem.status;
+    CommonRefusal::of_problem(problem)
+        .map(refused)
+        .ok_or_else(|| ApiError::internal(anyhow::anyhow!("an answer of status {status} was kept")))
 }
 
 #[cfg(test)]

@@ -57,6 +57,32 @@ impl From<Amount> for Decimal {
     }
 }
 
+/// A whole number that 32 bits may not hold, such as units of stock; exact in
+/// a JSON number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Long(pub i64);
+
+/// Beyond this, a reader of JSON may lose digits.
+const EXACT: i64 = 1 << 53;
+
+#[Scalar(name = "Long")]
+impl ScalarType for Long {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let number = match &value {
+            Value::Number(number) => number.as_i64(),
+            _ => return Err(InputValueError::expected_type(value)),
+        };
+        match number.filter(|n| (-EXACT..=EXACT).contains(n)) {
+            Some(number) => Ok(Long(number)),
+            None => Err(InputValueError::custom("is no whole number of at most 53 bits")),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::from(self.0)
+    }
+}
+
 /// An amount of one currency, with the currency's digits.
 #[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
 #[graphql(shareable)]

@@ -39,8 +39,9 @@ const MAX_RECURSION: usize = 48;
 /// Objects and fields that a document may ask for, lists counted in full.
 const MAX_COMPLEXITY: usize = 60_000;
 const MAX_DIRECTIVES: usize = 8;
-/// One document is answered within this time, or not at all.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// One document is answered within this time, or not at all; a payment may wait
+/// ten seconds for its outcome.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
 
 /// The limits of every subgraph, and federation.
 pub fn limited<Q, M, S>(builder: SchemaBuilder<Q, M, S>) -> SchemaBuilder<Q, M, S>

@@ -1,11 +1,11 @@
 //! Counting the SQL statements of a piece of work.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// Counts statements that this thread sends while it lives: everything of a
 /// test whose runtime has one thread.
@@ -17,6 +17,10 @@ pub struct Statements {
 impl Statements {
     /// Begins to count.
     pub fn counted() -> Self {
+        // While there is one listener only, whoever comes to a statement first, in
+        // whichever thread, decides for all whether it is told of.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(Listener { count: Arc::default() }));
         let count = Arc::<AtomicUsize>::default();
         let listening = tracing::subscriber::set_default(Listener { count: count.clone() });
         Statements { count, _listening: listening }

@@ -139,6 +139,15 @@ impl Shop {
         below.into_iter().filter(serves).collect()
     }
 
+    /// Ids of the child engines whose program's name begins with `name`.
+    pub fn engines(&self, name: &str) -> Vec<i32> {
+        let is_one = |pid: &i32| {
+            let own = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            own.starts_with(name)
+        };
+        descendants(self.keeper.id().unwrap_or(0)).into_iter().filter(is_one).collect()
+    }
+
     pub fn home(&self) -> &Path {
         &self.home
     }
@@ -191,7 +200,7 @@ pub fn free_ports() -> anyhow::Result<u16> {
     let start = (std::process::id() % 200) as u16;
     (0..200)
         .map(|step| 20_000 + (start + step) % 200 * 50)
-        .find(|base| [0, 1, 5, 10, 12, 352].iter().all(|distance| free(base + distance)))
+        .find(|base| [0, 1, 5, 10, 12, 13, 352].iter().all(|distance| free(base + distance)))
         .context("no free ports")
 }
 

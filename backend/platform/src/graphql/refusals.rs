@@ -56,6 +56,7 @@ refusals! {
 }
 
 /// Why a mutation changed nothing.
+#[allow(clippy::duplicated_attributes, reason = "two fields of one type are no repetition")]
 #[derive(Clone, Debug, Interface)]
 #[graphql(
     field(name = "code", ty = "&String", desc = "Stable, for programs: `orders.stock_short`."),

@@ -3,6 +3,7 @@
 //! Every document is read and measured here before the router sees it; what the
 //! router or a subgraph says of a failure is looked through before a caller does.
 //! Start with [`handle`].
+#![allow(clippy::result_large_err, reason = "a request is refused once")]
 
 mod answer;
 mod config;

@@ -256,8 +256,7 @@ async fn a_change_names_its_version_and_a_product_can_be_taken_out() {
 async fn hostile_documents_are_refused_before_they_cost_anything() {
     let house = house().await;
     let graph = house.graph();
-    let deep =
-        format!("{{ __schema {{ {} name {} }} }}", "types { ofType ".repeat(1), "}".repeat(1));
+    let deep = "{ __schema { types { ofType  name } } }".to_owned();
     let wide: String =
         (0..400).map(|n| format!("a{n}: products(filter: {{first: 200}}) {{ title }} ")).collect();
     let nested = format!("{{ {} {} }}", "a { ".repeat(200), "}".repeat(200));

@@ -80,6 +80,7 @@ pub struct RedriveChanged {
     redrive: Redrive,
 }
 
+#[allow(clippy::large_enum_variant, reason = "made once for an answer and written at once")]
 #[derive(Union)]
 pub enum RedriveResult {
     Changed(RedriveChanged),
@@ -101,6 +102,7 @@ pub struct DeadLetterChanged {
     letter: DeadLetter,
 }
 
+#[allow(clippy::large_enum_variant, reason = "made once for an answer and written at once")]
 #[derive(Union)]
 pub enum DeadLetterResult {
     Changed(DeadLetterChanged),

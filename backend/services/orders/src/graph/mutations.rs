@@ -56,6 +56,7 @@ pub struct OrderRefunded {
     status: String,
 }
 
+#[allow(clippy::large_enum_variant, reason = "made once for an answer and written at once")]
 #[derive(Union)]
 pub enum PlaceOrderResult {
     Placed(OrderPlaced),
@@ -73,6 +74,7 @@ pub enum PayOrderResult {
     Refused(CommonRefusal),
 }
 
+#[allow(clippy::large_enum_variant, reason = "made once for an answer and written at once")]
 #[derive(Union)]
 pub enum CancelOrderResult {
     Canceled(OrderCanceled),

@@ -36,6 +36,7 @@ pub struct PriceChanged {
 }
 
 /// Why a mutation changed nothing.
+#[allow(clippy::duplicated_attributes, reason = "two fields of one type are no repetition")]
 #[derive(Interface)]
 #[graphql(
     field(name = "code", ty = "&String", desc = "Stable, for programs: `orders.stock_short`."),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -139,6 +140,15 @@ impl Shop {
         below.into_iter().filter(serves).collect()
     }
 
+    /// Ids of the child engines whose program's name begins with `name`.
+    pub fn engines(&self, name: &str) -> Vec<i32> {
+        let is_one = |pid: &i32| {
+            let own = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            own.starts_with(name)
+        };
+        descendants(self.keeper.id().unwrap_or(0)).into_iter().filter(is_one).collect()
+    }
+
     pub fn home(&self) -> &Path {
         &self.home
     }
@@ -184,14 +194,22 @@ pub fn program() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// A public port whose whole family is free right now.
+/// Families of ports, below those that the system gives to clients. None reaches
+/// into the next, not even with a process for each service.
+const FAMILIES: u16 = 25;
+const FAMILY: u16 = 400;
+const FIRST_FAMILY: u16 = 20_000;
+
+/// A public port whose whole family is free right now and was given to no other
+/// test of this process, whose shop may not listen yet.
 pub fn free_ports() -> anyhow::Result<u16> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
     let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Below the ports that the system gives to clients.
-    let start = (std::process::id() % 200) as u16;
-    (0..200)
-        .map(|step| 20_000 + (start + step) % 200 * 50)
-        .find(|base| [0, 1, 5, 10, 12, 352].iter().all(|distance| free(base + distance)))
+    let start = (std::process::id() % u32::from(FAMILIES)) as u16;
+    (0..FAMILIES)
+        .map(|_| (start + GIVEN.fetch_add(1, Ordering::Relaxed)) % FAMILIES)
+        .map(|family| FIRST_FAMILY + family * FAMILY)
+        .find(|base| (0..60).chain([352]).all(|distance| free(base + distance)))
         .context("no free ports")
 }
 

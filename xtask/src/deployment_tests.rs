@@ -110,7 +110,7 @@ fn files_that_containers_mount_exist() {
 }
 
 #[test]
-fn images_are_pinned_unprivileged_and_of_the_pinned_toolchain_and_broker() {
+fn images_are_pinned_unprivileged_and_of_the_pinned_toolchain_and_engines() {
     let dockerfile = read("deploy/Dockerfile");
     let mut stages = BTreeSet::new();
     for line in dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")) {
@@ -132,11 +132,14 @@ fn images_are_pinned_unprivileged_and_of_the_pinned_toolchain_and_broker() {
     );
 
     let engines = read("backend/engines/engines.toml");
-    let broker = engines.split("[broker]").nth(1).expect("a broker");
-    let version =
-        broker.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
-    assert!(
-        dockerfile.contains(&format!("--version {} ", version.trim_matches('"'))),
-        "another broker than {version}"
-    );
+    for part in ["[broker]", "[router]"] {
+        let pin = engines.split(part).nth(1).expect("a pin");
+        let value = |key: &str| {
+            let line = pin.lines().find_map(|line| line.strip_prefix(key));
+            line.expect("a value").trim_matches('"').to_owned()
+        };
+        let install =
+            format!("cargo install {} --version {} ", value("name = "), value("version = "));
+        assert!(dockerfile.contains(&install), "another {part} than `{install}`");
+    }
 }

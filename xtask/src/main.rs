@@ -2,6 +2,7 @@
 //!
 //! - `tidy` holds the architecture: arrows between crates, sizes, words, dead files.
 //! - `web` builds the WebAssembly of storefront and console.
+//! - `compose` makes the supergraph of the subgraphs' schemas.
 //! - `gen` renews what is generated from `backend/contracts/proto`.
 //!
 //! `cargo test -p xtask` runs `tidy` as a test. The chores print to the
@@ -9,6 +10,7 @@
 //! Start reading at `tidy.rs` (the list of rules) or `web.rs` (the chain).
 #![allow(clippy::print_stdout)]
 
+mod compose;
 #[cfg(test)]
 mod deployment_tests;
 mod repo;
@@ -33,6 +35,8 @@ enum Chore {
     Tidy,
     /// Build the WebAssembly of the storefront's islands and of the console.
     Web(web::Options),
+    /// Put the subgraphs' schemas together: supergraph, public schema, documents.
+    Compose(compose::Options),
     /// Renew the code generated from the proto files.
     Gen {
         /// Passed on to the generator: `--check`, `--accept`.
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::Tidy => tidy_command(),
         Chore::Web(options) => web::run(&options),
+        Chore::Compose(options) => compose::run(&options),
         Chore::Gen { rest } => generate(&rest),
     };
     match result {

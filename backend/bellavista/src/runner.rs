@@ -46,6 +46,9 @@ pub async fn databases(
     Ok(found)
 }
 
+/// Below this path of the internal port the services' subgraphs answer.
+pub const SUBGRAPHS: &str = "/subgraphs";
+
 /// Builds `targets` and runs them until the lifecycle drains. `ready` is called
 /// once every port is open.
 pub async fn run(
@@ -68,7 +71,8 @@ pub async fn run(
     if alone && let Some(router) = all_routes(&assembly.services, &lifecycle) {
         servers.push(("services", config.ground.http.socket(), router));
     }
-    servers.push(("internal", config.ground.internal.socket(), health.router()?));
+    let internal = health.router()?.merge(subgraphs(&assembly.services));
+    servers.push(("internal", config.ground.internal.socket(), internal));
     for (name, address, router) in servers {
         serve_http(&lifecycle, name, address, router).await?;
     }
@@ -95,6 +99,17 @@ fn publishes_alone(config: &Config, targets: &[&'static Target]) -> bool {
 fn all_routes(services: &[Service], lifecycle: &Lifecycle) -> Option<axum::Router> {
     let routes: Vec<_> = services.iter().map(|s| (s.name, mounted(s).0)).collect();
     (!routes.is_empty()).then(|| gateway::without_front(routes, lifecycle.clone()))
+}
+
+/// Every service's part of the graph, for the federation router; each verifies
+/// the caller itself.
+fn subgraphs(services: &[Service]) -> axum::Router {
+    services
+        .iter()
+        .filter_map(|service| service.graph.clone())
+        .fold(axum::Router::new(), |all, subgraph| {
+            all.nest(&format!("{SUBGRAPHS}/{}", subgraph.name), subgraph.router)
+        })
 }
 
 async fn serve_http(

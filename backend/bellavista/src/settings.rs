@@ -29,6 +29,7 @@ const DISTANCES: &[(&str, u16)] = &[
     ("payment_simulator", 5),
     ("internal", 10),
     ("broker", 12),
+    ("federation", 13),
     ("database", 352),
 ];
 
@@ -81,6 +82,7 @@ mod tests {
         let ground = load(&flags).unwrap().ground;
         assert_eq!((ground.http.port, ground.grpc.port, ground.internal.port), (9000, 9001, 9010));
         assert_eq!((ground.broker.port, ground.database.port), (9012, 9352));
+        assert_eq!(ground.federation.port, 9013);
         let flags = Flags { port: Some(65_400), ..Flags::default() };
         assert!(load(&flags).is_err());
     }

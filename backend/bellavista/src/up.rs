@@ -11,6 +11,7 @@ mod detach;
 mod down;
 mod engines;
 mod logs;
+mod router;
 mod split;
 
 use std::path::PathBuf;
@@ -191,6 +192,7 @@ impl Shop {
         } else {
             targets
         };
+        self.federation()?.spawn();
         runner::run(config, &mine, self.lifecycle.clone(), async || self.opened().await).await
     }
 
@@ -201,6 +203,22 @@ impl Shop {
             self.stop_when_given_up(part.target, service.state());
         }
         Ok(())
+    }
+
+    fn federation(&self) -> anyhow::Result<router::Federation> {
+        let subgraphs = if self.args.split {
+            split::subgraphs(&split::parts(self.config.ground.http.port)?)
+        } else {
+            router::local_subgraphs(&self.config)
+        };
+        Ok(router::Federation {
+            config: self.config.clone(),
+            home: self.home.clone(),
+            lifecycle: self.lifecycle.clone(),
+            sources: self.args.engines.sources()?,
+            progress: self.progress(),
+            subgraphs,
+        })
     }
 
     fn demo(&self) -> bool {
@@ -356,6 +374,7 @@ fn drain_on_hangup(lifecycle: &Lifecycle) -> anyhow::Result<()> {
 /// Removes everything but the lock and the folder's own id.
 async fn wipe(home: &Home) -> anyhow::Result<()> {
     split::stop_leftovers(home).await;
+    platform::engines::router::stop_leftovers(home).await;
     platform::engines::broker::stop_leftovers(home).await;
     postgres::wipe(home).await?;
     for entry in std::fs::read_dir(home.root()).context("reading the state folder")? {

@@ -17,5 +17,6 @@ pub mod events;
 #[allow(clippy::all, missing_docs, clippy::pedantic, unused_qualifications)]
 #[path = "generated/packages.rs"]
 pub mod generated;
+pub mod graph;
 pub mod schema;
 pub mod topics;

@@ -32,6 +32,8 @@ pub struct Ground {
     pub internal: Listen,
     pub database: Database,
     pub broker: Broker,
+    #[serde(default)]
+    pub federation: Federation,
     pub auth: Auth,
     pub log: Log,
     #[serde(default)]
@@ -83,6 +85,35 @@ pub struct Broker {
     pub properties: std::collections::BTreeMap<String, String>,
     /// Folder with prebuilt engines to look in before building one.
     pub engine_cache: Option<PathBuf>,
+}
+
+/// The router that makes one graph of the services' subgraphs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Federation {
+    /// `embedded` is started by `up`; `external` answers at `url`.
+    pub mode: DatabaseMode,
+    /// The address that takes GraphQL requests, such as
+    /// `http://router:4000/graphql`.
+    pub url: String,
+    /// Port of the embedded one.
+    pub port: u16,
+}
+
+impl Default for Federation {
+    fn default() -> Self {
+        Federation { mode: DatabaseMode::Embedded, url: String::new(), port: 8093 }
+    }
+}
+
+impl Federation {
+    /// Where GraphQL requests go.
+    pub fn endpoint(&self) -> String {
+        match self.mode {
+            DatabaseMode::Embedded => format!("http://127.0.0.1:{}/graphql", self.port),
+            DatabaseMode::External => self.url.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -148,6 +179,7 @@ const GROUND: &[&str] = &[
     "internal",
     "database",
     "broker",
+    "federation",
     "auth",
     "log",
     "telemetry",
@@ -230,6 +262,9 @@ fn extract_ground(source: &Figment) -> Result<Ground, ConfigError> {
             "http" | "grpc" | "internal" => checked::<Listen>(source, name)?,
             "database" => checked::<Database>(source, name)?,
             "broker" => checked::<Broker>(source, name)?,
+            "federation" if all.contains_key("federation") => {
+                checked::<Federation>(source, name)?;
+            }
             "auth" => checked::<Auth>(source, name)?,
             "log" => checked::<Log>(source, name)?,
             "telemetry" if all.contains_key(*name) => {

@@ -1,9 +1,10 @@
-//! The engines of the one-machine shop: a private PostgreSQL and an embedded
-//! event log, run as supervised children of this process.
+//! The engines of the one-machine shop: a private PostgreSQL, an embedded event
+//! log and a federation router, run as supervised children of this process.
 //!
 //! Owns: [`home::Home`] (the state folder and its lock), the database cluster
-//! and its roles ([`postgres`]), the broker and its topics ([`broker`]), and
-//! where engine programs come from ([`binary`]).
+//! and its roles ([`postgres`]), the broker and its topics ([`broker`]), the
+//! federation router ([`router`]), and where engine programs come from
+//! ([`binary`]).
 //!
 //! Invariants: a child never outlives an orderly stop; what a killed parent
 //! leaves behind is ended by the next start before a new child begins; data is
@@ -17,6 +18,7 @@ pub mod pins;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod router;
 pub mod supervisor;
 
 use std::fmt;

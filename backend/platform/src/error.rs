@@ -29,6 +29,8 @@ pub enum Kind {
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    /// No form of the answer that the caller takes: 406.
+    NotAcceptable,
     Conflict,
     /// `If-Match` names an old version: 412.
     Stale,
@@ -82,6 +84,9 @@ impl Kind {
             Kind::NotFound => (StatusCode::NOT_FOUND, "Not found", Code::NotFound, Retry),
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", Code::Unimplemented, Retry)
+            }
+            Kind::NotAcceptable => {
+                (StatusCode::NOT_ACCEPTABLE, "Not acceptable", Code::InvalidArgument, Retry)
             }
             Kind::Conflict => (StatusCode::CONFLICT, "Conflict", Code::Aborted, Retry),
             Kind::Stale => (
@@ -260,7 +265,7 @@ impl ApiError {
         serde_json::to_vec(&members).unwrap_or_default()
     }
 
-    fn log(&self) {
+    pub(crate) fn log(&self) {
         if self.kind == Kind::Internal {
             let source = self.more.as_ref().and_then(|m| m.source.as_ref());
             let chain = source.map(|s| format!("{s:#}")).unwrap_or_default();

@@ -32,18 +32,21 @@ const MIN_BARE_KEY_CHARS: usize = 16;
 
 /// The `Idempotency-Key` header, bare or quoted; 400 when it is missing.
 pub fn header_value(headers: &HeaderMap) -> Result<String, ApiError> {
-    let bad = |code, detail: &str| Err(ApiError::new(Kind::Unparseable, code, detail));
     let Some(value) = headers.get("idempotency-key") else {
-        return bad("idempotency.key_missing", "Send an Idempotency-Key header.");
+        let detail = "Send an Idempotency-Key header.";
+        return Err(ApiError::new(Kind::Unparseable, "idempotency.key_missing", detail));
     };
-    let text = value.to_str().unwrap_or("").trim();
+    key_text(value.to_str().unwrap_or(""))
+}
+
+/// A key as it was given, bare or quoted; 400 when it cannot be one.
+pub fn key_text(given: &str) -> Result<String, ApiError> {
+    let text = given.trim();
     let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
     let visible = text.bytes().all(|b| (0x21..=0x7e).contains(&b));
     if text.is_empty() || text.len() > MAX_KEY_CHARS || !visible {
-        return bad(
-            "idempotency.key_invalid",
-            "An Idempotency-Key has 1 to 255 visible characters.",
-        );
+        let detail = "An Idempotency-Key has 1 to 255 visible characters.";
+        return Err(ApiError::new(Kind::Unparseable, "idempotency.key_invalid", detail));
     }
     Ok(text.to_owned())
 }

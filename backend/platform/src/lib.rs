@@ -22,6 +22,7 @@ pub mod engines;
 pub mod error;
 pub mod etag;
 pub mod gather;
+pub mod graphql;
 pub mod grpc;
 pub mod health;
 pub mod http;

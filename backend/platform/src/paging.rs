@@ -59,7 +59,8 @@ pub fn page<T, K: Serialize>(mut items: Vec<T>, limit: i64, key: impl Fn(&T) -> 
     Page { items, page_info: PageInfo { end_cursor, has_next_page } }
 }
 
-fn cursor<K: Serialize>(key: &K) -> Option<String> {
+/// The cursor of a keyset position.
+pub fn cursor<K: Serialize>(key: &K) -> Option<String> {
     serde_json::to_vec(key).ok().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 

@@ -15,6 +15,7 @@ use crate::clock::{Clock, Ids};
 use crate::config::Config;
 use crate::consumer::Consumer;
 use crate::crypto::ColumnCipher;
+use crate::graphql::Subgraph;
 use crate::lifecycle::Lifecycle;
 use crate::outbox::Outbox;
 
@@ -86,6 +87,8 @@ pub struct Service {
     pub rest: OpenApiRouter,
     /// Routes that are not REST and sit at the root: sockets, well-known files.
     pub root: axum::Router,
+    /// Its part of the graph.
+    pub graph: Option<Subgraph>,
     pub grpc: Vec<GrpcMount>,
     pub consumer: Option<Consumer>,
     pub tasks: Vec<(&'static str, Task)>,
@@ -98,6 +101,7 @@ impl Service {
             name: ctx.service,
             rest: OpenApiRouter::new(),
             root: axum::Router::new(),
+            graph: None,
             grpc: Vec::new(),
             consumer: None,
             tasks: Vec::new(),
@@ -112,6 +116,11 @@ impl Service {
 
     pub fn root(mut self, router: axum::Router) -> Self {
         self.root = router;
+        self
+    }
+
+    pub fn graph(mut self, subgraph: Subgraph) -> Self {
+        self.graph = Some(subgraph);
         self
     }
 

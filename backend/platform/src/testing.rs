@@ -7,6 +7,8 @@
 mod client;
 pub mod cluster;
 mod events;
+mod graph;
+mod statements;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +21,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 
 pub use client::{Client, TestAnswer, TestRequest};
 pub use events::{OutboxRow, OutgoingEvent, deliver, deliver_raw, drain_outbox, outbox, outbox_of};
+
+pub use graph::{Graph, GraphAnswer, checked_in_sdl};
+pub use statements::Statements;
 
 use crate::audit::Audit;
 use crate::auth::{Claims, Issuer, KeyRing, PublicKeys, Verifier};

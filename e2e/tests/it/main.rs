@@ -5,6 +5,7 @@ mod buying;
 mod collector;
 mod documents;
 mod failing_gateway;
+mod graph;
 mod grpc;
 mod live;
 mod merchants;

@@ -161,7 +161,7 @@ fn is_domain(path: &str) -> bool {
 
 fn is_transport(path: &str) -> bool {
     inside_service(path).is_some_and(|rest| {
-        ["rest", "grpc", "graphql", "soap", "ws"].iter().any(|kind| {
+        ["rest", "grpc", "graph", "soap", "ws"].iter().any(|kind| {
             rest.strip_prefix(kind).is_some_and(|tail| tail == ".rs" || tail.starts_with('/'))
         })
     })
@@ -177,10 +177,12 @@ fn may_read_environment(path: &str) -> bool {
 }
 
 /// The supervisor keeps its handle and awaits it: a child engine outlives the
-/// services whose lifecycle this is.
+/// services whose lifecycle this is. A batch of the graph is awaited by the
+/// requests that asked for it.
 fn may_spawn(path: &str) -> bool {
     path.starts_with("backend/platform/src/lifecycle")
         || path == "backend/platform/src/engines/supervisor.rs"
+        || path == "backend/platform/src/graphql/batch.rs"
         || path.starts_with("proofs/")
 }
 

@@ -16,10 +16,20 @@ pub struct Args {
     /// The folder of the documents.
     #[arg(long, default_value = "docs")]
     pub into: PathBuf,
+    /// The folder of the schemas that the graph is composed of.
+    #[arg(long, default_value = "backend/contracts/graphql")]
+    pub graph: PathBuf,
 }
 
-/// Every document as (file name, text). Builds the services, calls nobody.
-pub fn documents(config: &Config) -> anyhow::Result<Vec<(String, String)>> {
+/// What the code says of itself, as (file name, text).
+pub struct Documents {
+    pub docs: Vec<(String, String)>,
+    /// One schema per subgraph.
+    pub graph: Vec<(String, String)>,
+}
+
+/// Every document. Builds the services, calls nobody.
+pub fn documents(config: &Config) -> anyhow::Result<Documents> {
     let databases: HashMap<String, PgConnectOptions> = targets::schemas()
         .into_iter()
         .map(|schema| (schema, PgConnectOptions::new_without_pgpass()))
@@ -34,11 +44,19 @@ pub fn documents(config: &Config) -> anyhow::Result<Vec<(String, String)>> {
         ("targets.md".to_owned(), targets::document()),
     ];
     documents.extend(contracts::documents::all());
-    Ok(documents)
+    let subgraphs = assembly.services.iter().filter_map(|s| s.graph.as_ref());
+    let graph = subgraphs.map(|g| (format!("{}.graphql", g.name), g.sdl.clone())).collect();
+    Ok(Documents { docs: documents, graph })
 }
 
 pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
-    for (name, text) in documents(config)? {
+    let Documents { docs, graph } = documents(config)?;
+    for (name, text) in graph {
+        let path = args.graph.join(&name);
+        std::fs::create_dir_all(&args.graph).with_context(|| args.graph.display().to_string())?;
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    for (name, text) in docs {
         let path = args.into.join(&name);
         if let Ok(kept) = std::fs::read_to_string(&path) {
             let broken = contracts::documents::breaks(&name, &kept);
@@ -65,10 +83,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let flags = crate::settings::Flags { home: Some(home.path().into()), ..Default::default() };
         let config = crate::settings::load(&flags).unwrap();
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-        for (name, text) in documents(&config).unwrap() {
+        let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let Documents { docs, graph } = documents(&config).unwrap();
+        let (into, schemas) = (here.join("../../docs"), here.join("../contracts/graphql"));
+        let kept = docs.into_iter().map(|d| (&into, d));
+        for (folder, (name, text)) in kept.chain(graph.into_iter().map(|d| (&schemas, d))) {
             let kept = std::fs::read_to_string(folder.join(&name)).unwrap();
-            assert!(kept == text, "docs/{name} is stale: run `bellavista generate`");
+            assert!(kept == text, "{name} is stale: run `bellavista generate`");
         }
     }
 }

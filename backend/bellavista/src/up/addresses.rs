@@ -38,6 +38,7 @@ pub fn list(config: &Config, demo: bool) -> anyhow::Result<Vec<(&'static str, St
         ("api", format!("http://{http}/api/v1")),
         ("api-docs", format!("http://{http}/api/v1/docs")),
         ("openapi", format!("http://{http}/api/v1/openapi.json")),
+        ("graphql", format!("http://{http}/graphql")),
         ("orders-socket", format!("ws://{http}/ws/orders")),
         ("admin-socket", format!("ws://{http}/ws/admin")),
         ("grpc", format!("http://{}", ground.grpc.socket())),

@@ -35,6 +35,7 @@ impl Console {
         let mut text = format!(
             "\n  storefront   http://127.0.0.1:{port}\
              \n  API docs     http://127.0.0.1:{port}/api/v1/docs\
+             \n  graph        http://127.0.0.1:{port}/graphql\
              \n  console      ./bv desktop\
              \n  addresses    ./bv urls\n"
         );

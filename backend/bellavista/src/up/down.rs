@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use platform::config::Config;
 use platform::engines::home::Home;
-use platform::engines::{broker, postgres, process};
+use platform::engines::{broker, postgres, process, router};
 
 /// Longer than a drain and both engines may take together.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +22,7 @@ pub async fn down(config: &Config) -> anyhow::Result<()> {
     }
     // Alone with the folder from here on: nobody starts while we clear up.
     let _lock = home.lock()?;
+    router::stop_leftovers(&home).await;
     broker::stop_leftovers(&home).await;
     postgres::stop_leftovers(&home).await?;
     println!("{}", if holder.is_some() { "stopped" } else { "nothing was running" });

@@ -8,8 +8,8 @@ use platform::engines::home::Home;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `bellavista`, `postgres` or `broker`.
-    #[arg(default_value = "bellavista", value_parser = ["bellavista", "postgres", "broker"])]
+    /// `bellavista`, `postgres`, `broker` or `router`.
+    #[arg(default_value = "bellavista", value_parser = ["bellavista", "postgres", "broker", "router"])]
     part: String,
     /// Print the last lines and end.
     #[arg(long)]

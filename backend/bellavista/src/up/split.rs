@@ -2,6 +2,7 @@
 //! twice, the way they run when scaled. This process keeps the engines, the
 //! gateway and the payment simulator, and starts again whatever service dies.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use platform::engines::supervisor::{Engine, Supervisor};
 use platform::engines::{EngineError, ports};
 use tokio::process::Command;
 
+use super::router;
 use crate::settings::Flags;
 use crate::targets;
 
@@ -59,6 +61,17 @@ pub fn overrides(parts: &[Part]) -> String {
         toml.push_str(&format!("{name} = \"{}\"\n", addresses(parts, name, |part| part.http)));
     }
     toml
+}
+
+/// Where the subgraph of each service answers: at its first process.
+pub fn subgraphs(parts: &[Part]) -> BTreeMap<String, String> {
+    let first = |name: &String| parts.iter().find(|part| part.target == name);
+    router::subgraph_names()
+        .filter_map(|name| {
+            let url = router::subgraph_url(first(&name)?.internal, &name);
+            Some((name, url))
+        })
+        .collect()
 }
 
 /// How many pools run beside the ones of a single process.

@@ -283,7 +283,7 @@ mod tests {
     /// A folder with the archive of a small program, and its pin.
     async fn archived(folder: &Path) -> Pin {
         let mut pin = crate::engines::pins::pin("broker").unwrap();
-        pin.name = "sample".to_owned();
+        pin.binary = "sample".to_owned();
         let plain = folder.join(pin.file_name());
         fs::write(&plain, PROGRAM).unwrap();
         let binary_sha256 = sha256(&plain).await.unwrap();

@@ -59,9 +59,10 @@ pub struct Archive {
 }
 
 impl Pin {
-    /// The program's file name in the cache: name, version, target.
+    /// The program's file name in the cache and, packed, among the archives: the
+    /// program, its version, the target.
     pub fn file_name(&self) -> String {
-        format!("{}-{}-{TARGET}", self.name, self.version)
+        format!("{}-{}-{TARGET}", self.binary, self.version)
     }
 
     /// The archive for this machine, where one is pinned.
@@ -103,6 +104,12 @@ mod tests {
                     assert_eq!(hex::decode(sum).expect("hex").len(), 32, "{}", archive.file);
                 }
                 assert!(archive.file.contains(&pin.version), "{}", archive.file);
+                let begins = format!("{}-{}-", pin.binary, pin.version);
+                assert!(
+                    archive.file.starts_with(&begins),
+                    "{} is looked for by name",
+                    archive.file
+                );
             }
         }
     }

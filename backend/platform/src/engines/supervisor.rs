@@ -24,6 +24,8 @@ const RESTART_WINDOW: Duration = Duration::from_secs(300);
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 const LOG_CHECK_EVERY: Duration = Duration::from_secs(30);
+/// An engine that misses so many looks in a row hangs, and is started again.
+const PULSES_MISSED: u32 = 5;
 
 /// What the supervisor must know about an engine.
 pub trait Engine: Send + Sync + 'static {
@@ -42,6 +44,15 @@ pub trait Engine: Send + Sync + 'static {
     fn mend(&self) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Whether it serves now; an error is final.
     fn ready(&self) -> impl Future<Output = Result<bool, EngineError>> + Send;
+    /// How often to look whether it still answers; its own death is noticed
+    /// without looking.
+    fn pulse_every(&self) -> Option<Duration> {
+        None
+    }
+    /// Whether it answers. Bounded in time by the engine.
+    fn pulse(&self) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
 }
 
 /// How an engine is doing.
@@ -152,16 +163,36 @@ impl<E: Engine> Watcher<E> {
     /// Waits for the child's end (its description) or the request to stop.
     async fn watch(&self, child: &mut Child) -> Option<String> {
         let mut log_check = tokio::time::interval(LOG_CHECK_EVERY);
+        let mut hang = std::pin::pin!(self.hang());
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
+                () = &mut hang => {
+                    // No signal that it could ignore: it answers nothing.
+                    if let Err(error) = child.kill().await {
+                        tracing::error!(engine = self.engine.name(), %error, "cannot be killed");
+                    }
+                    return Some("it no longer answered".to_owned());
+                }
                 end = child.wait() => return Some(match end {
                     Ok(status) => status.to_string(),
                     Err(error) => error.to_string(),
                 }),
                 _ = log_check.tick() => self.engine.log().turn_over(),
             }
+        }
+    }
+
+    /// Resolves when the engine lives and answers no more.
+    async fn hang(&self) {
+        let Some(every) = self.engine.pulse_every() else {
+            return std::future::pending().await;
+        };
+        let mut missed = 0;
+        while missed < PULSES_MISSED {
+            tokio::time::sleep(every).await;
+            missed = if self.engine.pulse().await { 0 } else { missed + 1 };
         }
     }
 

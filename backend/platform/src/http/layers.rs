@@ -23,16 +23,21 @@ const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Puts the common layers around a service's router: trace context, metrics,
 /// authentication, limits, and problem documents for what no handler answers.
 pub fn finish(router: Router, service: &'static str, verifier: Verifier) -> Router {
-    router
+    let router = router
         .fallback(async || ApiError::not_found("request.no_route"))
         .method_not_allowed_fallback(async || {
             let detail = "This address does not take that method.";
             ApiError::new(Kind::MethodNotAllowed, "request.method", detail)
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(verifier, authenticate))
-        .layer(from_fn(no_panic))
-        .layer(from_fn_with_state(service, observe))
+        .layer(from_fn_with_state(verifier, authenticate));
+    surround(router, service)
+}
+
+/// What even a router that looks at tokens itself has around it: no panic gets
+/// out, nothing runs for ever, and what happens is seen.
+pub(crate) fn surround(router: Router, service: &'static str) -> Router {
+    router.layer(from_fn(no_panic)).layer(from_fn_with_state(service, observe))
 }
 
 /// Turns the `Authorization` header into a [`crate::auth::Principal`]; a wrong

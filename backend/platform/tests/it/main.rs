@@ -12,5 +12,6 @@ mod projection;
 mod redrive;
 mod relay;
 mod resting;
+mod router;
 mod runner;
 mod sample;

@@ -13,8 +13,10 @@ mod commands;
 mod config;
 mod consumers;
 mod domain;
+mod graph;
 mod grpc;
 mod queries;
+mod requests;
 mod rest;
 mod shelf;
 mod store;
@@ -56,6 +58,7 @@ pub fn build(ctx: Context, catalog: Arc<dyn CatalogClient>) -> anyhow::Result<Bu
     let server = CartService { app: app.clone(), verifier: verifier.clone() };
     let pruned = ctx.clone();
     let service = Service::new(ctx)
+        .graph(graph::graph(app.clone(), verifier.clone()))
         .rest(rest::router(rest::Rest { app: app.clone(), verifier }))
         .grpc(move |routes| {
             routes.add_service(CartsServer::new(server));

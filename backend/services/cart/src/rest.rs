@@ -1,22 +1,17 @@
 //! The cart over REST: one per user or guest, named by the token.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use platform::auth::{Principal, Subject, Verifier};
+use platform::ApiError;
+use platform::auth::{Principal, Verifier};
 use platform::http::{Json, PathOf, Posted, QueryOf};
-use platform::idempotency::{self, Answer, Entered};
-use platform::validate::Checks;
-use platform::{ApiError, Kind};
+use platform::idempotency::Answer;
 use shared_types::cart::{AddItem, Cart, ChangeItem, MergeCart};
-use shared_types::{CartItemId, Problem, Sku};
-use sqlx::PgConnection;
+use shared_types::{CartItemId, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::commands::{self, App};
-use crate::domain::owner::Owner;
-use crate::queries;
+use crate::commands::App;
+use crate::requests::{self, owner_of};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -33,17 +28,6 @@ pub fn router(rest: Rest) -> OpenApiRouter {
         .routes(routes!(change_item, remove_item))
         .routes(routes!(merge_carts))
         .with_state(rest)
-}
-
-fn owner_of(caller: &Principal) -> Result<Owner, ApiError> {
-    match caller.subject {
-        Subject::User(id) => Ok(Owner::User(id)),
-        Subject::Guest(id) => Ok(Owner::Guest(id)),
-        Subject::Service(_) | Subject::GrantHolder => {
-            let detail = "Only shoppers and guests have a cart.";
-            Err(ApiError::new(Kind::Forbidden, "cart.shoppers_only", detail))
-        }
-    }
 }
 
 /// Where the goods will probably go.
@@ -76,16 +60,7 @@ async fn get_cart(
     caller: Principal,
     QueryOf(query): QueryOf<ForCountry>,
 ) -> Result<Json<Cart>, ApiError> {
-    let owner = owner_of(&caller)?;
-    let country = query.country.filter(|c| !c.is_empty()).map(|c| c.to_ascii_uppercase());
-    let mut checks = Checks::new();
-    let shaped = |c: &str| c.len() == 2 && c.bytes().all(|b| b.is_ascii_uppercase());
-    let fits = country.as_deref().is_none_or(shaped);
-    checks.ensure(fits, "country", "invalid", "must be a code of two letters such as DE");
-    checks.finish()?;
-    let mut connection = rest.app.pool.acquire().await?;
-    let cart = queries::cart(&rest.app, &mut connection, owner, country.as_deref()).await?;
-    Ok(Json(cart))
+    requests::show(&rest.app, owner_of(&caller)?, query.country).await.map(Json)
 }
 
 /// Puts units of a sku into the cart; what is there already gets more.
@@ -112,34 +87,9 @@ async fn add_item(
     State(rest): State<Rest>,
     caller: Principal,
     posted: Posted<AddItem>,
-) -> Result<Response, ApiError> {
+) -> Result<Answer, ApiError> {
     let owner = owner_of(&caller)?;
-    let app = &rest.app;
-    let mut checks = Checks::new();
-    let sku: Option<Sku> = checks.parse("sku", &posted.input.sku);
-    let qty = posted.input.qty.unwrap_or(1);
-    check_qty(&mut checks, app, 1, qty);
-    checks.finish()?;
-    let sku = sku.ok_or_else(|| ApiError::invalid(Vec::new()))?;
-    // Before the transaction: looking up must not wait for a second connection
-    // while holding one. A replay does not care what came of it.
-    let variant = commands::sellable(app, &sku).await;
-    match idempotency::enter_if(&app.pool, posted.key.as_ref()).await? {
-        Entered::Replay(answer) => Ok(answer.into_response()),
-        Entered::Run(mut work) => {
-            commands::add_item(app, work.tx(), owner, &variant?, qty).await?;
-            let cart = queries::cart(app, work.tx(), owner, None).await?;
-            let answer = Answer::json(StatusCode::CREATED, &cart)?;
-            Ok(work.finish(answer, app.clock.now()).await?.into_response())
-        }
-    }
-}
-
-fn check_qty(checks: &mut Checks, app: &App, least: i64, qty: i64) {
-    let most = app.settings.max_qty;
-    if !(least..=most).contains(&qty) {
-        checks.fail("qty", "range", format!("must lie between {least} and {most}"));
-    }
+    requests::add(&rest.app, owner, &posted.input, posted.key.as_ref()).await
 }
 
 /// Sets the units of an item; zero takes it out.
@@ -168,15 +118,7 @@ async fn change_item(
     PathOf(item): PathOf<CartItemId>,
     Json(input): Json<ChangeItem>,
 ) -> Result<Json<Cart>, ApiError> {
-    let owner = owner_of(&caller)?;
-    let app = &rest.app;
-    let mut checks = Checks::new();
-    let qty = checks.required("qty", input.qty).unwrap_or(1);
-    check_qty(&mut checks, app, 0, qty);
-    checks.finish()?;
-    let mut tx = app.pool.begin().await?;
-    commands::change_item(app, &mut tx, owner, item, qty).await?;
-    answer(app, tx, owner).await
+    requests::change(&rest.app, owner_of(&caller)?, item, &input).await.map(Json)
 }
 
 /// Takes an item out.
@@ -199,10 +141,7 @@ async fn remove_item(
     caller: Principal,
     PathOf(item): PathOf<CartItemId>,
 ) -> Result<Json<Cart>, ApiError> {
-    let owner = owner_of(&caller)?;
-    let mut tx = rest.app.pool.begin().await?;
-    commands::change_item(&rest.app, &mut tx, owner, item, 0).await?;
-    answer(&rest.app, tx, owner).await
+    requests::remove(&rest.app, owner_of(&caller)?, item).await.map(Json)
 }
 
 /// Takes everything out.
@@ -219,10 +158,7 @@ async fn remove_item(
     security(("bearer" = []))
 )]
 async fn clear_cart(State(rest): State<Rest>, caller: Principal) -> Result<Json<Cart>, ApiError> {
-    let owner = owner_of(&caller)?;
-    let mut tx = rest.app.pool.begin().await?;
-    commands::clear(&rest.app, &mut tx, owner).await?;
-    answer(&rest.app, tx, owner).await
+    requests::clear(&rest.app, owner_of(&caller)?).await.map(Json)
 }
 
 /// Moves a guest's cart into the cart of the shopper who signed in. Sent
@@ -249,38 +185,5 @@ async fn merge_carts(
     caller: Principal,
     Json(input): Json<MergeCart>,
 ) -> Result<Json<Cart>, ApiError> {
-    let owner = owner_of(&caller)?;
-    if let Owner::Guest(_) = owner {
-        let detail = "Sign in first; guests have one cart.";
-        return Err(ApiError::new(Kind::Unauthenticated, "auth.sign_in", detail));
-    }
-    let mut checks = Checks::new();
-    let guest = match input.guest_token.trim() {
-        "" => checks.required("guestToken", None),
-        token => {
-            let proof = rest.verifier.principal(&format!("Bearer {token}")).await;
-            let guest = proof.ok().and_then(|p| p.guest());
-            if guest.is_none() {
-                checks.fail("guestToken", "invalid", "is no good guest token");
-            }
-            guest
-        }
-    };
-    checks.finish()?;
-    let mut tx = rest.app.pool.begin().await?;
-    if let Some(guest) = guest {
-        commands::merge(&rest.app, &mut tx, owner, Owner::Guest(guest)).await?;
-    }
-    answer(&rest.app, tx, owner).await
-}
-
-async fn answer(
-    app: &App,
-    mut tx: sqlx::Transaction<'static, sqlx::Postgres>,
-    owner: Owner,
-) -> Result<Json<Cart>, ApiError> {
-    let connection: &mut PgConnection = &mut tx;
-    let cart = queries::cart(app, connection, owner, None).await?;
-    tx.commit().await?;
-    Ok(Json(cart))
+    requests::merge(&rest.app, &rest.verifier, owner_of(&caller)?, &input).await.map(Json)
 }

@@ -15,6 +15,7 @@ mod commands;
 mod config;
 mod consumers;
 mod domain;
+mod graph;
 mod grpc;
 mod queries;
 mod rest;
@@ -61,6 +62,7 @@ pub fn build(ctx: Context, stock: Arc<dyn StockClient>) -> anyhow::Result<Built>
     let opening = commands::open_pending_stock(app.clone());
     let service = Service::new(ctx.clone())
         .rest(rest::router(app.clone()))
+        .graph(graph::graph(app.clone()))
         .grpc(move |routes| {
             routes.add_service(server);
         })

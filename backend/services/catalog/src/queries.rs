@@ -1,5 +1,8 @@
 //! Looking at products.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 pub use crate::store::FIRST_VERSION;
 use contracts::generated::bellavista::catalog::v1::Variant;
 use platform::auth::Principal;
@@ -10,9 +13,10 @@ use shared_types::catalog::{Category, PriceRecord, Product, ProductStatus};
 use shared_types::{Amount, Page, ProductId, Role, Sku};
 
 use crate::App;
-pub use crate::store::StoredProduct;
-use crate::store::list::{self, Filter, Position, Sort};
+use crate::store::list::{self, Filter};
+pub use crate::store::list::{Position, Sort};
 use crate::store::{self, Named, SoldVariant};
+pub use crate::store::{StoredProduct, StoredVariant};
 
 /// Filters and order of the product list.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -42,6 +46,19 @@ pub async fn products(
     query: &ProductList,
     page: &Paging,
 ) -> Result<Page<Product>, ApiError> {
+    let (page, _) = stored_products(app, caller, query, page).await?;
+    let low_at = app.config.low_at;
+    let items = page.items.iter().map(|p| p.shown(low_at)).collect();
+    Ok(Page { items, page_info: page.page_info })
+}
+
+/// The same as it is stored, with the order in which it comes.
+pub async fn stored_products(
+    app: &App,
+    caller: Option<&Principal>,
+    query: &ProductList,
+    page: &Paging,
+) -> Result<(Page<StoredProduct>, Sort), ApiError> {
     let limit = page.limit()?;
     let sort = sort(query)?;
     let filter = filter(caller, query)?;
@@ -50,10 +67,12 @@ pub async fn products(
         return Err(bad("after is a cursor of another order."));
     }
     let found = list::products(&app.ctx.pool, &filter, sort, after, limit).await?;
-    let page = paging::page(found, limit, |p| Position { key: sort.key(p), id: p.id });
-    let low_at = app.config.low_at;
-    let items = page.items.iter().map(|p| p.shown(low_at)).collect();
-    Ok(Page { items, page_info: page.page_info })
+    Ok((paging::page(found, limit, |p| position(p, sort)), sort))
+}
+
+/// Where a list in this order goes on after `product`.
+pub fn position(product: &StoredProduct, sort: Sort) -> Position {
+    Position { key: sort.key(product), id: product.id }
 }
 
 fn sort(query: &ProductList) -> Result<Sort, ApiError> {
@@ -127,10 +146,41 @@ pub async fn product(
         return Err(ApiError::not_found("catalog.no_such_product"));
     }
     let product = store::find_product(&app.ctx.pool, &Named::parse(named)).await?;
-    let staff = caller.is_some_and(|c| c.has_role(Role::Merchant) || c.is_service());
     product
-        .filter(|p| staff || p.status == ProductStatus::Active)
+        .filter(|p| is_visible(caller, p.status))
         .ok_or_else(|| ApiError::not_found("catalog.no_such_product"))
+}
+
+/// Products by id, visible or not: two statements, however many.
+pub async fn products_by_id(
+    app: &App,
+    ids: &[ProductId],
+) -> Result<HashMap<ProductId, StoredProduct>, ApiError> {
+    let found = store::products_by_id(&app.ctx.pool, ids).await?;
+    Ok(found.into_iter().map(|p| (p.id, p)).collect())
+}
+
+/// The products that live variants of these skus belong to, visible or not: two
+/// statements, however many.
+pub async fn products_by_sku(
+    app: &App,
+    skus: &[Sku],
+) -> Result<HashMap<Sku, Arc<StoredProduct>>, ApiError> {
+    let keys: Vec<String> = skus.iter().map(Sku::key).collect();
+    let found = store::products_of_skus(&app.ctx.pool, &keys).await?;
+    let mut by_sku = HashMap::new();
+    for product in found.into_iter().map(Arc::new) {
+        for variant in &product.variants {
+            by_sku.insert(variant.sku.clone(), product.clone());
+        }
+    }
+    Ok(by_sku)
+}
+
+/// Shoppers see active products, the shop's own people all.
+pub fn is_visible(caller: Option<&Principal>, status: ProductStatus) -> bool {
+    let staff = caller.is_some_and(|c| c.has_role(Role::Merchant) || c.is_service());
+    staff || status == ProductStatus::Active
 }
 
 /// Live variants of the given skus, for the read models of other services; what
@@ -172,6 +222,34 @@ pub async fn categories(app: &App, page: &Paging) -> Result<Page<Category>, ApiE
     }
     let found = list::categories(&app.ctx.pool, after, limit).await?;
     Ok(paging::page(found, limit, |c| c.slug.clone()))
+}
+
+/// One page of prices of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PricePage {
+    pub product: ProductId,
+    pub limit: i64,
+    pub after: Option<i64>,
+}
+
+/// Several pages with their row ids, one entry more where there is one: one
+/// statement per size and position.
+pub async fn price_pages(
+    app: &App,
+    wanted: &[PricePage],
+) -> Result<HashMap<PricePage, Vec<(i64, PriceRecord)>>, ApiError> {
+    let mut alike: HashMap<(i64, Option<i64>), Vec<ProductId>> = HashMap::new();
+    for page in wanted {
+        alike.entry((page.limit, page.after)).or_default().push(page.product);
+    }
+    let mut found: HashMap<PricePage, Vec<(i64, PriceRecord)>> = HashMap::new();
+    for ((limit, after), products) in alike {
+        let records = list::prices_of(&app.ctx.pool, &products, after, limit).await?;
+        for (product, id, record) in records {
+            found.entry(PricePage { product, limit, after }).or_default().push((id, record));
+        }
+    }
+    Ok(found)
 }
 
 pub async fn prices(

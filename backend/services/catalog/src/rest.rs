@@ -171,7 +171,7 @@ async fn categories(
 }
 
 /// Merchants, and service accounts such as the one that loads the demo shop.
-fn allowed(caller: &Principal) -> Result<(), ApiError> {
+pub fn allowed(caller: &Principal) -> Result<(), ApiError> {
     if caller.is_service() { Ok(()) } else { caller.require_role(Role::Merchant) }
 }
 

@@ -149,6 +149,29 @@ pub async fn find_product(pool: &PgPool, named: &Named) -> sqlx::Result<Option<S
     Ok(Some(product))
 }
 
+/// Products by id, with their live variants: two statements, however many.
+pub async fn products_by_id(pool: &PgPool, ids: &[ProductId]) -> sqlx::Result<Vec<StoredProduct>> {
+    let mut connection = pool.acquire().await?;
+    let sql = format!("SELECT {PRODUCT_COLUMNS} FROM products p WHERE p.id = ANY($1)");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(ids).fetch_all(&mut *connection).await?;
+    let mut found: Vec<_> = rows.iter().map(StoredProduct::from_row).collect();
+    load_variants(&mut connection, &mut found).await?;
+    Ok(found)
+}
+
+/// The products that live variants with these lower-case skus belong to.
+pub async fn products_of_skus(pool: &PgPool, keys: &[String]) -> sqlx::Result<Vec<StoredProduct>> {
+    let mut connection = pool.acquire().await?;
+    let sql = format!(
+        "SELECT {PRODUCT_COLUMNS} FROM products p WHERE p.id IN
+           (SELECT v.product_id FROM variants v WHERE v.sku_key = ANY($1) AND NOT v.retired)"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(keys).fetch_all(&mut *connection).await?;
+    let mut found: Vec<_> = rows.iter().map(StoredProduct::from_row).collect();
+    load_variants(&mut connection, &mut found).await?;
+    Ok(found)
+}
+
 /// A product, locked for the change that follows.
 pub async fn lock_product(
     tx: &mut PgConnection,

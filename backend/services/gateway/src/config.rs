@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::graphql::GraphqlConfig;
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
@@ -23,6 +25,8 @@ pub struct GatewayConfig {
     /// Addresses of services in other processes, by name; several instances
     /// separated by commas.
     pub upstreams: HashMap<String, String>,
+    /// The graph.
+    pub graphql: GraphqlConfig,
 }
 
 impl GatewayConfig {

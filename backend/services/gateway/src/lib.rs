@@ -2,15 +2,17 @@
 //!
 //! Owns nothing: it gives guests a token, checks every other token, limits what
 //! one caller may ask, and hands each request to the service that owns the
-//! path: in the same process directly, otherwise over HTTP.
+//! path: in the same process directly, otherwise over HTTP. Documents for the
+//! graph are measured here and go to the federation router.
 //!
 //! Invariants: behind the gateway every request carries a verified JWT; headers
 //! that only the house may set are taken off what comes from outside; a service
 //! that is away is 503 with `Retry-After`, never a hang.
 //!
-//! Start with [`api`], then `routes` and `guests`.
+//! Start with [`api`], then `routes`, `guests` and `graphql`.
 
 mod config;
+mod graphql;
 mod guests;
 mod limits;
 mod proxy;
@@ -24,6 +26,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use http::{HeaderValue, header};
 use platform::auth::{Issuer, KeyRing, PublicKeys, Verifier};
 use platform::config::Config;
@@ -35,6 +38,7 @@ use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 
 use crate::config::GatewayConfig;
+use crate::graphql::Graph;
 use crate::limits::Limits;
 use crate::proxy::Upstreams;
 
@@ -52,6 +56,7 @@ struct Inner {
     ids: Ids,
     upstreams: Upstreams,
     limits: Limits,
+    graph: Arc<Graph>,
     docs: Router,
 }
 
@@ -84,6 +89,7 @@ impl Deps {
                     lifecycle,
                 ),
                 limits: Limits::new(&settings)?,
+                graph: Arc::new(Graph::new(&config, settings.graphql.clone())?),
                 config: settings,
                 clock,
                 docs,
@@ -92,16 +98,18 @@ impl Deps {
     }
 }
 
-/// REST, sockets and well-known documents.
+/// REST, the graph, sockets and well-known documents.
 pub fn api(deps: Deps) -> Router {
     let dispatched = Router::new().fallback(dispatch).with_state(deps.clone());
     deps.inner
         .docs
         .clone()
+        .route(graphql::PATH, any(graphql::handle).with_state(deps.clone()))
         .fallback_service(dispatched)
         .layer(from_fn_with_state(deps.clone(), guests::identify))
         .layer(from_fn_with_state(deps, limits::per_caller))
         .layer(from_fn(traced))
+        .layer(from_fn(graphql::in_its_own_words))
 }
 
 /// Everything the public port serves: `api` on its paths, `pages` elsewhere.
@@ -143,7 +151,9 @@ async fn traced(mut request: Request, next: Next) -> Response {
     let context = TraceContext::from_headers(request.headers());
     context.write_to(request.headers_mut());
     let span = telemetry::begin("gateway", SpanKind::Server, &context, || {
-        let owner = routes::owner(request.uri().path()).unwrap_or("pages");
+        let path = request.uri().path();
+        let owner =
+            if path == graphql::PATH { "graph" } else { routes::owner(path).unwrap_or("pages") };
         format!("{} {owner}", request.method())
     });
     let mut response = trace::within(context.clone(), next.run(request)).await;

@@ -28,7 +28,7 @@ pub fn owner(path: &str) -> Option<&'static str> {
 /// Whether a path belongs to the API rather than to the storefront.
 pub fn is_api(path: &str) -> bool {
     let under = |prefix: &str| path == prefix || path.starts_with(&format!("{prefix}/"));
-    under("/api") || under("/ws") || under("/.well-known")
+    under("/api") || under("/ws") || under("/.well-known") || path == crate::graphql::PATH
 }
 
 fn matches(pattern: &str, path: &str) -> bool {

@@ -1,5 +1,7 @@
 //! Registering and looking at an account.
 
+use std::collections::HashMap;
+
 use contracts::events::users::UserRegistered;
 use http::StatusCode;
 use platform::auth::Principal;
@@ -132,11 +134,22 @@ fn granted_roles(caller: Option<&Principal>, input: &Registration) -> Result<Vec
 
 /// An account: one's own, or any for support. Others are not found.
 pub async fn account(app: &App, caller: &Principal, id: UserId) -> Result<User, ApiError> {
-    if caller.user() != Some(id) && !caller.has_role(Role::Support) {
+    if !may_see(caller, id) {
         return Err(ApiError::not_found("identity.no_such_user"));
     }
     let row = store::find_user(&app.ctx.pool, id).await?;
     opened(app, row.ok_or_else(|| ApiError::not_found("identity.no_such_user"))?)
+}
+
+/// Whether the account is the caller's own, or the caller is support.
+pub fn may_see(caller: &Principal, id: UserId) -> bool {
+    caller.user() == Some(id) || caller.has_role(Role::Support)
+}
+
+/// Several accounts, opened; who is not there is absent.
+pub async fn accounts(app: &App, ids: &[UserId]) -> Result<HashMap<UserId, User>, ApiError> {
+    let rows = store::find_users(&app.ctx.pool, ids).await?;
+    rows.into_iter().map(|row| Ok((row.id, opened(app, row)?))).collect()
 }
 
 fn opened(app: &App, row: UserRow) -> Result<User, ApiError> {

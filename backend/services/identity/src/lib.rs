@@ -11,6 +11,7 @@
 
 mod accounts;
 mod config;
+mod graph;
 mod passwords;
 mod rest;
 mod sessions;
@@ -59,9 +60,11 @@ pub fn build(ctx: Context) -> anyhow::Result<Service> {
         }
         Ok(())
     };
+    let graph = graph::graph(app.clone());
     let (rest, root) = rest::routers(app);
     Ok(Service::new(ctx.clone())
         .rest(rest)
+        .graph(graph)
         .root(root)
         .task("session sweep", sweep)
         .task("identity-prune", idempotency::pruning(ctx)))

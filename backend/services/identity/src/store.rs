@@ -63,6 +63,13 @@ pub async fn find_user(pool: &PgPool, id: UserId) -> sqlx::Result<Option<UserRow
     Ok(row.as_ref().map(UserRow::from_row))
 }
 
+/// Several accounts in one statement.
+pub async fn find_users(pool: &PgPool, ids: &[UserId]) -> sqlx::Result<Vec<UserRow>> {
+    let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM users WHERE id = ANY($1)"));
+    let rows = sqlx::query(sql).bind(ids).fetch_all(pool).await?;
+    Ok(rows.iter().map(UserRow::from_row).collect())
+}
+
 pub async fn find_user_by_email(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<UserRow>> {
     let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM users WHERE email_hash = $1"));
     let row = sqlx::query(sql).bind(hash).fetch_optional(pool).await?;

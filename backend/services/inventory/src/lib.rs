@@ -16,6 +16,7 @@ mod commands;
 mod config;
 mod consumers;
 pub mod domain;
+mod graph;
 mod grpc;
 mod projections;
 mod queries;
@@ -56,9 +57,11 @@ pub fn build(ctx: Context, fault: FaultSwitch) -> anyhow::Result<Built> {
     let room = Stockroom::new(&ctx, config::Settings::read(&ctx.config)?);
     let client = Arc::new(LocalStock { room: room.clone(), fault });
     let server = StockService { room: room.clone(), verifier: ctx.verifier.clone() };
+    let verifier = ctx.verifier.clone();
     let (lifecycle, reading) = (ctx.lifecycle.clone(), ctx.clone());
     let mut service = Service::new(ctx)
         .rest(rest::router(room.clone()))
+        .graph(graph::graph(room.clone(), verifier))
         .grpc(move |routes| {
             routes.add_service(InventoryServer::new(server));
         })

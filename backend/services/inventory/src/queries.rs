@@ -1,5 +1,7 @@
 //! Looking at stock.
 
+use std::collections::HashMap;
+
 use contracts::generated::bellavista::inventory::v1::StockLevel;
 use platform::ApiError;
 use platform::paging::{self, Paging};
@@ -169,18 +171,61 @@ pub async fn find_availability(
     with_units: bool,
 ) -> Result<Option<ProductInventory>, ApiError> {
     let shelf = of_product(room, product_id).await?;
-    let variants: Vec<VariantInventory> = shelf
-        .items
-        .values()
-        .map(|item| VariantInventory {
-            sku: item.sku.clone(),
-            availability: band(item.available(), item.low_threshold),
-            available: with_units.then(|| item.available()),
-        })
-        .collect();
+    Ok(availability_of(product_id, shelf.items.values(), with_units))
+}
+
+/// The same of several products, in one statement and with units; products
+/// without stock are absent.
+pub async fn find_availabilities(
+    room: &Stockroom,
+    products: &[ProductId],
+) -> Result<HashMap<ProductId, ProductInventory>, ApiError> {
+    let mut connection = room.pool.acquire().await?;
+    let shelf = store::shelf::of_products(&mut connection, products).await?;
+    let mut by_product: HashMap<ProductId, Vec<&Item>> = HashMap::new();
+    for item in shelf.items.values() {
+        by_product.entry(item.product_id).or_default().push(item);
+    }
+    let shown = |(id, items): (ProductId, Vec<&Item>)| {
+        availability_of(id, items.into_iter(), true).map(|found| (id, found))
+    };
+    Ok(by_product.into_iter().filter_map(shown).collect())
+}
+
+fn availability_of<'a>(
+    product_id: ProductId,
+    items: impl Iterator<Item = &'a Item>,
+    with_units: bool,
+) -> Option<ProductInventory> {
+    let variant = |item: &Item| VariantInventory {
+        sku: item.sku.clone(),
+        availability: band(item.available(), item.low_threshold),
+        available: with_units.then(|| item.available()),
+    };
+    let variants: Vec<VariantInventory> = items.map(variant).collect();
     // The best band of its variants is the product's.
     let best = variants.iter().map(|v| v.availability).min();
-    Ok(best.map(|availability| ProductInventory { product_id, availability, variants }))
+    best.map(|availability| ProductInventory { product_id, availability, variants })
+}
+
+/// A sku on the shelf, as shoppers and as merchants see it.
+#[derive(Clone, Debug)]
+pub struct KeptSku {
+    pub availability: Availability,
+    pub stock: Stock,
+    pub policy: StockPolicy,
+}
+
+/// Several skus in one statement; unknown ones are absent.
+pub async fn find_skus(room: &Stockroom, skus: &[Sku]) -> Result<HashMap<Sku, KeptSku>, ApiError> {
+    let keys: Vec<String> = skus.iter().map(Sku::key).collect();
+    let shelf = read(room, &keys).await?;
+    let kept = |item: &Item| KeptSku {
+        availability: band(item.available(), item.low_threshold),
+        stock: stock_of(item),
+        policy: policy_of(item),
+    };
+    Ok(shelf.items.values().map(|item| (item.sku.clone(), kept(item))).collect())
 }
 
 fn band(available: i64, threshold: i64) -> Availability {

@@ -37,8 +37,6 @@ pub fn router(room: Stockroom) -> OpenApiRouter {
         .with_state(room)
 }
 
-const REASON_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
-
 /// Stock of a product: a band for shoppers, units for merchants.
 #[utoipa::path(
     get,
@@ -208,22 +206,7 @@ async fn adjust_stock(
     Posted { input, key }: Posted<Adjustment>,
 ) -> Result<Answer, ApiError> {
     caller.require_role(Role::Merchant)?;
-    let sku: Sku = name.parse().map_err(|_| ApiError::not_found("inventory.unknown_sku"))?;
-    let mut checks = Checks::new();
-    checks.ensure(input.delta != 0, "delta", "zero", "must not be zero");
-    let fits = (-MAX_QTY..=MAX_QTY).contains(&input.delta);
-    checks.ensure(fits, "delta", "range", "must lie between -1000000000 and 1000000000");
-    let reason = checks.text("reason", &input.reason, REASON_CHARS);
-    let expected = checks.required("expectedOnHand", input.expected_on_hand);
-    checks.finish()?;
-    let adjust = Adjust {
-        sku,
-        delta: input.delta,
-        reason,
-        expected: expected.unwrap_or(0),
-        warehouse: input.warehouse,
-        actor: caller.actor(),
-    };
+    let adjust = Adjust::read(&name, input, caller.actor())?;
     adjust::adjust(&room, &adjust, key.as_ref()).await
 }
 

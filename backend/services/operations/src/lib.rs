@@ -16,6 +16,7 @@ mod config;
 mod domain;
 mod driver;
 mod gauges;
+mod graph;
 mod intake;
 mod neighbours;
 mod outbound;
@@ -55,6 +56,7 @@ pub fn build(ctx: Context, consumers: Vec<&'static str>) -> anyhow::Result<Servi
     };
     Ok(Service::new(ctx)
         .rest(rest::router(app.clone()))
+        .graph(graph::graph(app.clone()))
         .consumer(intake::consumer(&app))
         .task("redrives", driver::run(app.clone()))
         .task("dead letter gauges", gauges::run(app)))

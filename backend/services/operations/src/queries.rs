@@ -15,10 +15,13 @@ use crate::commands::redrive::viewed;
 use crate::commands::unknown_letter;
 use crate::domain::{edit, trial};
 pub use crate::store::facts::Filter as AuditFilter;
-use crate::store::letters;
+use crate::store::letters::{self, Listed};
 use crate::store::search;
 pub use crate::store::search::Filter;
-use crate::store::{facts, redrives};
+use crate::store::{
+    facts,
+    redrives::{self, Stored as StoredRedrive},
+};
 
 pub async fn groups(app: &App, mut filter: Filter) -> Result<LetterGroups, ApiError> {
     if filter.states.is_empty() {
@@ -28,15 +31,20 @@ pub async fn groups(app: &App, mut filter: Filter) -> Result<LetterGroups, ApiEr
     Ok(search::groups(&mut connection, &filter).await?)
 }
 
+/// Letters with what their cursors are made of.
+pub async fn listed(app: &App, filter: &Filter, page: &Paging) -> Result<Page<Listed>, ApiError> {
+    let (limit, before) = (page.limit()?, page.position::<i64>()?);
+    let mut connection = app.ctx.pool.acquire().await?;
+    let found = search::list(&mut connection, filter, before, limit + 1).await?;
+    Ok(paging::page(found, limit, |l| l.number))
+}
+
 pub async fn list(
     app: &App,
     filter: &Filter,
     page: &Paging,
 ) -> Result<Page<LetterSummary>, ApiError> {
-    let (limit, before) = (page.limit()?, page.position::<i64>()?);
-    let mut connection = app.ctx.pool.acquire().await?;
-    let found = search::list(&mut connection, filter, before, limit + 1).await?;
-    let page = paging::page(found, limit, |l| l.number);
+    let page = listed(app, filter, page).await?;
     let items = page.items.into_iter().map(|l| l.summary).collect();
     Ok(Page { items, page_info: page.page_info })
 }
@@ -85,20 +93,31 @@ pub async fn redrive(app: &App, id: RedriveId) -> Result<Redrive, ApiError> {
     found.ok_or_else(|| ApiError::not_found("redrives.unknown"))
 }
 
+/// Redrives with their progress and what their cursors are made of.
+pub async fn stored_redrives(
+    app: &App,
+    state: Option<RedriveState>,
+    page: &Paging,
+) -> Result<Page<StoredRedrive>, ApiError> {
+    let (limit, before) = (page.limit()?, page.position::<i64>()?);
+    let mut connection = app.ctx.pool.acquire().await?;
+    let found = redrives::list(&mut connection, state, before, limit + 1).await?;
+    let mut page = paging::page(found, limit, |r| r.number);
+    let ids: Vec<RedriveId> = page.items.iter().map(|r| r.redrive.id).collect();
+    let mut progress = redrives::progress_of(&mut connection, &ids).await?;
+    for stored in &mut page.items {
+        stored.redrive.progress = progress.remove(&stored.redrive.id).unwrap_or_default();
+    }
+    Ok(page)
+}
+
 pub async fn redrives(
     app: &App,
     state: Option<RedriveState>,
     page: &Paging,
 ) -> Result<Page<Redrive>, ApiError> {
-    let (limit, before) = (page.limit()?, page.position::<i64>()?);
-    let mut connection = app.ctx.pool.acquire().await?;
-    let found = redrives::list(&mut connection, state, before, limit + 1).await?;
-    let page = paging::page(found, limit, |r| r.number);
-    let mut items = Vec::with_capacity(page.items.len());
-    for mut stored in page.items {
-        stored.redrive.progress = redrives::progress(&mut connection, stored.redrive.id).await?;
-        items.push(stored.redrive);
-    }
+    let page = stored_redrives(app, state, page).await?;
+    let items = page.items.into_iter().map(|stored| stored.redrive).collect();
     Ok(Page { items, page_info: page.page_info })
 }
 

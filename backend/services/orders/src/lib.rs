@@ -17,6 +17,7 @@ mod consumers;
 pub mod domain;
 mod echoes;
 mod faults;
+mod graph;
 mod outbound;
 mod projections;
 mod queries;
@@ -68,6 +69,7 @@ pub fn build_with_crank(ctx: Context, clients: Clients) -> anyhow::Result<(Servi
     }
     let service = service
         .rest(rest::router(app.clone()))
+        .graph(graph::graph(app.clone()))
         .consumer(consumers::consumer(app.clone()))
         .task("orders.saga", sagas::worker::run(app.clone()))
         .task("orders.housekeeping", tasks::housekeeping(app.clone()));

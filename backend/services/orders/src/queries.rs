@@ -2,19 +2,25 @@
 
 pub mod sagas;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use platform::ApiError;
 use platform::auth::Principal;
 use platform::error::Kind;
 use platform::paging::{Paging, page};
 use serde::Deserialize;
-use shared_types::orders::{Address, Order, OrderStatus, OrderStatusView, OrderSummary};
+use shared_types::orders::{
+    Address, Order, OrderItem, OrderStatus, OrderStatusView, OrderSummary, StatusChange,
+};
 use shared_types::{OrderId, Page, Timestamp};
 
 use crate::app::App;
 use crate::commands::access::{is_staff, may_see, not_found};
 use crate::commands::place_order::{ADDRESS, EMAIL};
 use crate::store;
-use crate::store::orders::{ListFilter, StoredOrder};
+use crate::store::orders::ListFilter;
+pub use crate::store::orders::StoredOrder;
 
 /// Filters of `GET /orders`. Texts, so that a wrong one is answered by name.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -115,15 +121,52 @@ pub async fn full_order(app: &App, order_id: OrderId) -> Result<Order, ApiError>
     complete(app, stored).await
 }
 
+/// Orders by id, whoever may see them: one statement.
+pub async fn stored_orders(
+    app: &App,
+    order_ids: &[OrderId],
+) -> Result<HashMap<OrderId, Arc<StoredOrder>>, ApiError> {
+    let mut connection = app.ctx.pool.acquire().await?;
+    let found = store::orders::find_many(&mut connection, order_ids).await?;
+    Ok(found.into_iter().map(|stored| (stored.order.order_id, Arc::new(stored))).collect())
+}
+
+/// The items of several orders: one statement.
+pub async fn items_of(
+    app: &App,
+    order_ids: &[OrderId],
+) -> Result<HashMap<OrderId, Vec<OrderItem>>, ApiError> {
+    let mut connection = app.ctx.pool.acquire().await?;
+    Ok(store::orders::items_of(&mut connection, order_ids).await?)
+}
+
+/// The histories of several orders: one statement.
+pub async fn histories_of(
+    app: &App,
+    order_ids: &[OrderId],
+) -> Result<HashMap<OrderId, Vec<StatusChange>>, ApiError> {
+    let mut connection = app.ctx.pool.acquire().await?;
+    Ok(store::orders::histories_of(&mut connection, order_ids).await?)
+}
+
 async fn complete(app: &App, stored: StoredOrder) -> Result<Order, ApiError> {
     let mut order = stored.order;
     let mut connection = app.ctx.pool.acquire().await?;
     order.items = store::orders::items(&mut connection, order.order_id, order.currency).await?;
-    let address = app.ctx.cipher.open(ADDRESS, &stored.address_sealed)?;
-    let address: Address = serde_json::from_str(&address).map_err(ApiError::internal)?;
-    order.shipping_address = Some(address);
-    order.email = Some(app.ctx.cipher.open(EMAIL, &stored.email_sealed)?);
+    order.shipping_address = Some(address_in(app, &stored.address_sealed)?);
+    order.email = Some(email_in(app, &stored.email_sealed)?);
     Ok(order)
+}
+
+/// The address of an order, for who may see it.
+pub fn address_in(app: &App, sealed: &[u8]) -> Result<Address, ApiError> {
+    let address = app.ctx.cipher.open(ADDRESS, sealed)?;
+    serde_json::from_str(&address).map_err(ApiError::internal)
+}
+
+/// The e-mail address of an order, for who may see it.
+pub fn email_in(app: &App, sealed: &[u8]) -> Result<String, ApiError> {
+    Ok(app.ctx.cipher.open(EMAIL, sealed)?)
 }
 
 pub async fn order_status(

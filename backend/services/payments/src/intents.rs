@@ -6,6 +6,8 @@
 
 mod steps;
 
+use std::collections::HashMap;
+
 use http::StatusCode;
 use platform::ApiError;
 use platform::auth::Principal;
@@ -14,9 +16,10 @@ use platform::http::Idempotent;
 use platform::idempotency::{self, Answer, Entered, IdempotencyKey};
 use platform::validate::Checks;
 use shared_types::payments::{
-    CaptureMethod, ConfirmInput, IntentInput, PaymentAttempts, PaymentStatus, Purpose,
+    CaptureMethod, ConfirmInput, IntentInput, PaymentAttempt, PaymentAttempts, PaymentStatus,
+    Purpose,
 };
-use shared_types::{AttemptId, Currency, Money, PaymentId, Role};
+use shared_types::{AttemptId, Currency, Money, OrderId, PaymentId, Role};
 use uuid::Uuid;
 
 use crate::capture::{self, Capture, Known};
@@ -24,7 +27,7 @@ use crate::client::MAX_MINOR;
 use crate::domain::Token;
 use crate::house::House;
 use crate::store;
-use crate::store::PaymentRow;
+pub use crate::store::PaymentRow;
 use crate::store::attempts::{self, State};
 use crate::store::intents::NewIntent;
 
@@ -42,7 +45,7 @@ pub fn require_staff(caller: &Principal) -> Result<(), ApiError> {
     }
 }
 
-fn is_staff(caller: &Principal) -> bool {
+pub fn is_staff(caller: &Principal) -> bool {
     caller.is_service() || caller.has_role(Role::Support)
 }
 
@@ -63,13 +66,58 @@ pub async fn get(
 ) -> Result<shared_types::payments::Payment, ApiError> {
     let mut connection = house.connection().await?;
     let payment = store::find_payment(&mut connection, id).await?;
-    match payment {
-        Some(payment) if is_owner(caller, &payment) => Ok(payment.view()),
-        payment => {
-            require_staff(caller)?;
-            payment.map(PaymentRow::view).ok_or_else(not_found)
-        }
+    visible(caller, payment)?.map(PaymentRow::view).ok_or_else(not_found)
+}
+
+/// The payment, when it is the caller's; others are for staff.
+pub fn visible(
+    caller: &Principal,
+    payment: Option<PaymentRow>,
+) -> Result<Option<PaymentRow>, ApiError> {
+    if !payment.as_ref().is_some_and(|p| is_owner(caller, p)) {
+        require_staff(caller)?;
     }
+    Ok(payment)
+}
+
+/// Payments by id, whoever may see them: one statement.
+pub async fn payments_by_id(
+    house: &House,
+    ids: &[PaymentId],
+) -> Result<HashMap<PaymentId, PaymentRow>, ApiError> {
+    let mut connection = house.connection().await?;
+    let found = store::find_payments(&mut connection, ids).await?;
+    Ok(found.into_iter().map(|p| (p.payment_id, p)).collect())
+}
+
+/// The payments of orders, whoever may see them: one statement.
+pub async fn payments_of_orders(
+    house: &House,
+    ids: &[OrderId],
+) -> Result<HashMap<OrderId, PaymentRow>, ApiError> {
+    let mut connection = house.connection().await?;
+    let found = store::find_payments_of_orders(&mut connection, ids).await?;
+    Ok(found.into_iter().map(|p| (p.order_id, p)).collect())
+}
+
+/// The attempts of several payments, with what was said to providers or
+/// without: two statements for each of these.
+pub async fn attempts_of(
+    house: &House,
+    wanted: &[(PaymentId, bool)],
+) -> Result<HashMap<(PaymentId, bool), Vec<PaymentAttempt>>, ApiError> {
+    let mut connection = house.connection().await?;
+    let mut all = HashMap::new();
+    for with_calls in [true, false] {
+        let alike = wanted.iter().filter(|(_, calls)| *calls == with_calls);
+        let ids: Vec<PaymentId> = alike.map(|(id, _)| *id).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let found = store::intents::attempts_of(&mut connection, &ids, with_calls).await?;
+        all.extend(found.into_iter().map(|(id, list)| ((id, with_calls), list)));
+    }
+    Ok(all)
 }
 
 /// Its attempts; what was said to providers only for staff.

@@ -18,6 +18,7 @@ mod client;
 mod config;
 pub mod domain;
 mod drive;
+mod graph;
 mod house;
 mod intents;
 mod notifications;
@@ -57,6 +58,7 @@ pub fn build(ctx: Context) -> anyhow::Result<Built> {
     let server = PaymentsServer::new(in_process.clone());
     let service = Service::new(ctx)
         .rest(rest::router(house.clone()))
+        .graph(graph::graph(house.clone()))
         .grpc(move |routes| {
             routes.add_service(server);
         })

@@ -115,6 +115,28 @@ pub async fn find_payment_of_order(
         .await
 }
 
+/// Several payments in one statement.
+pub async fn find_payments(
+    connection: &mut PgConnection,
+    payment_ids: &[PaymentId],
+) -> sqlx::Result<Vec<PaymentRow>> {
+    sqlx::query_as("SELECT * FROM payments WHERE payment_id = ANY($1)")
+        .bind(payment_ids)
+        .fetch_all(connection)
+        .await
+}
+
+/// The payments of several orders in one statement.
+pub async fn find_payments_of_orders(
+    connection: &mut PgConnection,
+    order_ids: &[OrderId],
+) -> sqlx::Result<Vec<PaymentRow>> {
+    sqlx::query_as("SELECT * FROM payments WHERE order_id = ANY($1) AND purpose = 'ORDER'")
+        .bind(order_ids)
+        .fetch_all(connection)
+        .await
+}
+
 /// Locks the payment until the transaction ends.
 pub async fn lock_payment_of_order(
     connection: &mut PgConnection,

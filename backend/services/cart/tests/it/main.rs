@@ -1,6 +1,7 @@
 //! Cart against real PostgreSQL.
 
 mod events;
+mod graph;
 mod items;
 mod merging;
 mod remote;

@@ -169,13 +169,28 @@ pub async fn prices(
     after: Option<i64>,
     limit: i64,
 ) -> sqlx::Result<Vec<(i64, PriceRecord)>> {
+    let found = prices_of(pool, &[product], after, limit).await?;
+    Ok(found.into_iter().map(|(_, id, record)| (id, record)).collect())
+}
+
+/// One page of prices of each of these products, newest first, and one entry
+/// more where there is one.
+pub async fn prices_of(
+    pool: &PgPool,
+    products: &[ProductId],
+    after: Option<i64>,
+    limit: i64,
+) -> sqlx::Result<Vec<(ProductId, i64, PriceRecord)>> {
     let rows = sqlx::query(
-        "SELECT h.id, v.sku, h.price_minor, h.currency, h.valid_from, h.valid_to, h.changed_by
-         FROM product_price_history h JOIN variants v ON v.id = h.variant_id
-         WHERE v.product_id = $1 AND ($2::bigint IS NULL OR h.id < $2)
-         ORDER BY h.id DESC LIMIT $3",
+        "SELECT wanted.product_id, page.* FROM unnest($1::uuid[]) AS wanted (product_id)
+         CROSS JOIN LATERAL (
+             SELECT h.id, v.sku, h.price_minor, h.currency, h.valid_from, h.valid_to, h.changed_by
+             FROM product_price_history h JOIN variants v ON v.id = h.variant_id
+             WHERE v.product_id = wanted.product_id AND ($2::bigint IS NULL OR h.id < $2)
+             ORDER BY h.id DESC LIMIT $3
+         ) AS page ORDER BY wanted.product_id, page.id DESC",
     )
-    .bind(product)
+    .bind(products)
     .bind(after)
     .bind(limit + 1)
     .fetch_all(pool)
@@ -190,7 +205,7 @@ pub async fn prices(
             valid_to: r.get("valid_to"),
             changed_by: r.get("changed_by"),
         };
-        (r.get("id"), record)
+        (r.get("product_id"), r.get("id"), record)
     };
     Ok(rows.iter().map(read).collect())
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod graph;
 mod lists;
 mod stock;
 

@@ -1,5 +1,6 @@
 //! The gateway in front of a service that says back what it was asked.
 
+mod graph;
 mod guests;
 mod remote;
 mod routing;

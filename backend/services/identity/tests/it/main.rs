@@ -1,5 +1,7 @@
 //! The service over real PostgreSQL.
 
+mod graph;
+
 use std::time::Duration;
 
 use contracts::events::users::SessionRevoked;

@@ -2,13 +2,15 @@
 
 use http::StatusCode;
 use platform::idempotency::{self, Answer, Entered, IdempotencyKey};
+use platform::validate::Checks;
 use platform::{ApiError, Failure, Kind, audit};
 use serde_json::{Map, Value, json};
 use shared_types::Sku;
-use shared_types::inventory::Stock;
+use shared_types::inventory::{Adjustment, Stock};
 use sqlx::PgConnection;
 
 use super::{Stockroom, effects, settle};
+use crate::calls::MAX_QTY;
 use crate::domain::level::{self, AdjustRefusal, Delta, Level, Moves};
 use crate::domain::shelf::Shelf;
 use crate::queries;
@@ -27,6 +29,24 @@ pub struct Adjust {
     pub expected: i64,
     pub warehouse: Option<String>,
     pub actor: String,
+}
+
+pub const REASON_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
+
+impl Adjust {
+    /// Checks what somebody wants of the sku that is called `name`.
+    pub fn read(name: &str, input: Adjustment, actor: String) -> Result<Self, ApiError> {
+        let sku: Sku = name.parse().map_err(|_| AdjustError::Unknown)?;
+        let mut checks = Checks::new();
+        checks.ensure(input.delta != 0, "delta", "zero", "must not be zero");
+        let fits = (-MAX_QTY..=MAX_QTY).contains(&input.delta);
+        checks.ensure(fits, "delta", "range", "must lie between -1000000000 and 1000000000");
+        let reason = checks.text("reason", &input.reason, REASON_CHARS);
+        let expected = checks.required("expectedOnHand", input.expected_on_hand);
+        checks.finish()?;
+        let (expected, warehouse) = (expected.unwrap_or(0), input.warehouse);
+        Ok(Adjust { sku, delta: input.delta, reason, expected, warehouse, actor })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -12,9 +12,9 @@ use shared_types::{Problem, Role, Sku};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::REASON_CHARS;
 use crate::calls::MAX_QTY;
 use crate::commands::Stockroom;
+use crate::commands::adjust::REASON_CHARS;
 use crate::commands::count::{self, Count};
 use crate::commands::policy::{self, Keep};
 use crate::queries;

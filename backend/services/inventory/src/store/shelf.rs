@@ -49,6 +49,12 @@ FROM stock s JOIN items i USING (sku_key) JOIN warehouses w ON w.code = s.wareho
 WHERE i.product_id = $1
 ORDER BY i.sku_key LIMIT 10000";
 
+const BY_PRODUCTS: &str = "
+SELECT i.sku_key, i.sku, i.product_id, i.low_threshold, i.backorder_limit, s.warehouse,
+       w.priority, s.on_hand, s.held, s.allocated, s.set_aside, s.safety_stock, s.backordered
+FROM stock s JOIN items i USING (sku_key) JOIN warehouses w ON w.code = s.warehouse
+WHERE i.product_id = ANY($1)";
+
 pub async fn lock(tx: &mut PgConnection, keys: &[&str]) -> Result<Shelf, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(LOCK).bind(keys).fetch_all(tx).await?;
     Ok(shelf_of(rows))
@@ -64,6 +70,15 @@ pub async fn of_product(
     product: ProductId,
 ) -> Result<Shelf, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(BY_PRODUCT).bind(product).fetch_all(connection).await?;
+    Ok(shelf_of(rows))
+}
+
+/// The stock of several products at once.
+pub async fn of_products(
+    connection: &mut PgConnection,
+    products: &[ProductId],
+) -> Result<Shelf, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(BY_PRODUCTS).bind(products).fetch_all(connection).await?;
     Ok(shelf_of(rows))
 }
 

@@ -2,6 +2,7 @@
 
 mod adjusting;
 mod events;
+mod graph;
 mod holds;
 mod instances;
 mod keeping;

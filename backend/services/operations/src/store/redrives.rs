@@ -1,5 +1,7 @@
 //! Redrives and their messages.
 
+use std::collections::HashMap;
+
 use shared_types::operations::{
     Redrive, RedriveItem, RedriveItemState, RedrivePlan, RedriveProgress, RedriveState,
 };
@@ -133,14 +135,24 @@ pub async fn progress(
     tx: &mut PgConnection,
     id: RedriveId,
 ) -> Result<RedriveProgress, sqlx::Error> {
-    let counts: Vec<(RedriveItemState, i64)> = sqlx::query_as(
-        "SELECT state, count(*) FROM redrive_items WHERE redrive_id = $1 GROUP BY state",
+    Ok(progress_of(tx, &[id]).await?.remove(&id).unwrap_or_default())
+}
+
+/// How far several redrives are, in one statement; none without messages.
+pub async fn progress_of(
+    tx: &mut PgConnection,
+    ids: &[RedriveId],
+) -> Result<HashMap<RedriveId, RedriveProgress>, sqlx::Error> {
+    let counts: Vec<(RedriveId, RedriveItemState, i64)> = sqlx::query_as(
+        "SELECT redrive_id, state, count(*) FROM redrive_items WHERE redrive_id = ANY($1)
+         GROUP BY redrive_id, state",
     )
-    .bind(id)
+    .bind(ids)
     .fetch_all(tx)
     .await?;
-    let mut progress = RedriveProgress::default();
-    for (state, count) in counts {
+    let mut found: HashMap<RedriveId, RedriveProgress> = HashMap::new();
+    for (id, state, count) in counts {
+        let progress = found.entry(id).or_default();
         progress.total += count;
         *match state {
             RedriveItemState::Waiting => &mut progress.waiting,
@@ -151,7 +163,7 @@ pub async fn progress(
             RedriveItemState::Unanswered => &mut progress.unanswered,
         } = count;
     }
-    Ok(progress)
+    Ok(found)
 }
 
 pub async fn set_state(

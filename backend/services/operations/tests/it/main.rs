@@ -1,6 +1,7 @@
 //! The service over real PostgreSQL; dead letters come in as the runner brings
 //! them, and once through a real Kafka client.
 
+mod graph;
 mod inbox;
 mod mending;
 mod redriving;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use platform::consumer::{Consumer, RawMessage};
+use platform::graphql::Subgraph;
 use platform::testing::{self, Bench, Client, OutboxRow, TestAnswer, outbox};
 use serde_json::{Value, json};
 use shared_types::{OrderId, Role, UserId};
@@ -34,6 +36,7 @@ pub struct House {
     pub bench: Bench,
     pub client: Client,
     pub consumer: Consumer,
+    pub subgraph: Subgraph,
     pub operator: String,
     pub admin: String,
     offsets: AtomicI64,
@@ -51,6 +54,7 @@ pub async fn house() -> House {
         client: bench.client(&service),
         operator: token(Role::Operator),
         admin: token(Role::Admin),
+        subgraph: service.graph.unwrap(),
         consumer: service.consumer.unwrap(),
         bench,
         offsets: AtomicI64::new(0),

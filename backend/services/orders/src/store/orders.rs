@@ -1,5 +1,6 @@
 //! Orders, items and history: written once, read often.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use contracts::events::orders::OrderedItem;
@@ -184,6 +185,12 @@ pub struct StoredOrder {
     pub address_sealed: Vec<u8>,
 }
 
+/// What [`stored`] reads.
+const ORDERS: &str = "SELECT order_id, number, owner, status, stage, currency, subtotal_minor,
+    discount_minor, tax_minor, shipping_minor, total_minor, refunded_minor, hold_expires_at,
+    last_decline, email_sealed, address_sealed, created_at, updated_at
+    FROM orders WHERE order_id = ANY($1)";
+
 const ORDER: &str = "SELECT order_id, number, owner, status, stage, currency, subtotal_minor,
     discount_minor, tax_minor, shipping_minor, total_minor, refunded_minor, hold_expires_at,
     last_decline, email_sealed, address_sealed, created_at, updated_at
@@ -196,6 +203,15 @@ pub async fn find(
 ) -> Result<Option<StoredOrder>, sqlx::Error> {
     let row = sqlx::query(ORDER).bind(order_id).fetch_optional(tx).await?;
     row.as_ref().map(stored).transpose()
+}
+
+/// Orders without their items.
+pub async fn find_many(
+    tx: &mut PgConnection,
+    order_ids: &[OrderId],
+) -> Result<Vec<StoredOrder>, sqlx::Error> {
+    let rows = sqlx::query(ORDERS).bind(order_ids).fetch_all(tx).await?;
+    rows.iter().map(stored).collect()
 }
 
 fn stored(row: &PgRow) -> Result<StoredOrder, sqlx::Error> {
@@ -262,18 +278,40 @@ pub async fn items(
     .bind(order_id)
     .fetch_all(tx)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(OrderItem {
-                product_id: row.try_get("product_id")?,
-                sku: row.try_get("sku")?,
-                title: row.try_get("title")?,
-                qty: row.try_get("qty")?,
-                price: amount(row.try_get("price_minor")?, currency),
-                line_total: amount(row.try_get("line_total_minor")?, currency),
-            })
-        })
-        .collect()
+    rows.iter().map(|row| item(row, currency)).collect()
+}
+
+fn item(row: &PgRow, currency: Currency) -> Result<OrderItem, sqlx::Error> {
+    Ok(OrderItem {
+        product_id: row.try_get("product_id")?,
+        sku: row.try_get("sku")?,
+        title: row.try_get("title")?,
+        qty: row.try_get("qty")?,
+        price: amount(row.try_get("price_minor")?, currency),
+        line_total: amount(row.try_get("line_total_minor")?, currency),
+    })
+}
+
+/// The items of several orders at once.
+pub async fn items_of(
+    tx: &mut PgConnection,
+    order_ids: &[OrderId],
+) -> Result<HashMap<OrderId, Vec<OrderItem>>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT i.order_id, o.currency, i.product_id, i.sku, i.title, i.qty, i.price_minor,
+                i.line_total_minor
+         FROM order_items i JOIN orders o USING (order_id)
+         WHERE i.order_id = ANY($1) ORDER BY i.order_id, i.line_no",
+    )
+    .bind(order_ids)
+    .fetch_all(tx)
+    .await?;
+    let mut found: HashMap<OrderId, Vec<OrderItem>> = HashMap::new();
+    for row in &rows {
+        let items = found.entry(row.try_get("order_id")?).or_default();
+        items.push(item(row, row.try_get("currency")?)?);
+    }
+    Ok(found)
 }
 
 /// The lines as refunds see them.
@@ -312,15 +350,34 @@ pub async fn history(
     .bind(order_id)
     .fetch_all(tx)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(StatusChange {
-                status: row.try_get("status")?,
-                at: row.try_get("at")?,
-                cause: row.try_get("cause")?,
-            })
-        })
-        .collect()
+    rows.iter().map(change).collect()
+}
+
+fn change(row: &PgRow) -> Result<StatusChange, sqlx::Error> {
+    Ok(StatusChange {
+        status: row.try_get("status")?,
+        at: row.try_get("at")?,
+        cause: row.try_get("cause")?,
+    })
+}
+
+/// The histories of several orders at once.
+pub async fn histories_of(
+    tx: &mut PgConnection,
+    order_ids: &[OrderId],
+) -> Result<HashMap<OrderId, Vec<StatusChange>>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT order_id, status, at, cause FROM order_status_history
+         WHERE order_id = ANY($1) ORDER BY order_id, id",
+    )
+    .bind(order_ids)
+    .fetch_all(tx)
+    .await?;
+    let mut found: HashMap<OrderId, Vec<StatusChange>> = HashMap::new();
+    for row in &rows {
+        found.entry(row.try_get("order_id")?).or_default().push(change(row)?);
+    }
+    Ok(found)
 }
 
 /// Which orders a list shows.

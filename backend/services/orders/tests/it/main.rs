@@ -3,6 +3,7 @@
 mod cancel;
 mod crashes;
 mod events;
+mod graph;
 mod operators;
 mod pay;
 mod place;

@@ -1,5 +1,7 @@
 //! Payment intents, the steps that follow an authorisation, and lists.
 
+use std::collections::HashMap;
+
 use shared_types::payments::{CaptureMethod, PaymentAttempt, PaymentStatus, ProviderCall};
 use shared_types::{AttemptId, Currency, Money, OrderId, PaymentId, Timestamp};
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -143,6 +145,7 @@ const MAX_LISTED: i64 = 200;
 
 #[derive(FromRow)]
 struct ListedAttempt {
+    payment_id: PaymentId,
     attempt_id: AttemptId,
     operation: String,
     state: String,
@@ -173,26 +176,56 @@ pub async fn attempts(
     payment_id: PaymentId,
     with_calls: bool,
 ) -> sqlx::Result<Vec<PaymentAttempt>> {
+    let mut found = attempts_of(connection, &[payment_id], with_calls).await?;
+    Ok(found.remove(&payment_id).unwrap_or_default())
+}
+
+/// The same of several payments, in two statements.
+pub async fn attempts_of(
+    connection: &mut PgConnection,
+    payment_ids: &[PaymentId],
+    with_calls: bool,
+) -> sqlx::Result<HashMap<PaymentId, Vec<PaymentAttempt>>> {
     let listed: Vec<ListedAttempt> = sqlx::query_as(
-        "SELECT attempt_id, operation, state, amount_minor, currency, provider, decline_code,
-             sends, created_at, settled_at
-         FROM payment_attempts WHERE payment_id = $1 ORDER BY created_at, attempt_id LIMIT $2",
+        "SELECT listed.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+             SELECT payment_id, attempt_id, operation, state, amount_minor, currency, provider,
+                 decline_code, sends, created_at, settled_at
+             FROM payment_attempts WHERE payment_id = wanted.id
+             ORDER BY created_at, attempt_id LIMIT $2
+         ) AS listed ORDER BY listed.payment_id, listed.created_at, listed.attempt_id",
     )
-    .bind(payment_id)
+    .bind(payment_ids)
     .bind(MAX_LISTED)
     .fetch_all(&mut *connection)
     .await?;
     let ids: Vec<Uuid> = listed.iter().filter(|_| with_calls).map(|a| a.attempt_id.0).collect();
-    let calls: Vec<ListedCall> = sqlx::query_as(
-        "SELECT subject_id, direction, provider, operation, outcome, message, started_at,
-             duration_us
-         FROM provider_calls WHERE subject_id = ANY($1) ORDER BY id LIMIT $2",
+    let calls: Vec<ListedCall> = match ids.is_empty() {
+        true => Vec::new(),
+        false => calls_of(connection, &ids).await?,
+    };
+    let mut found: HashMap<PaymentId, Vec<PaymentAttempt>> = HashMap::new();
+    for attempt in listed {
+        found.entry(attempt.payment_id).or_default().push(told(attempt, &calls));
+    }
+    Ok(found)
+}
+
+/// What was said about each of these attempts, the oldest first.
+async fn calls_of(
+    connection: &mut PgConnection,
+    attempts: &[Uuid],
+) -> sqlx::Result<Vec<ListedCall>> {
+    sqlx::query_as(
+        "SELECT listed.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+             SELECT subject_id, direction, provider, operation, outcome, message, started_at,
+                 duration_us
+             FROM provider_calls WHERE subject_id = wanted.id ORDER BY id LIMIT $2
+         ) AS listed",
     )
-    .bind(&ids)
+    .bind(attempts)
     .bind(MAX_LISTED)
     .fetch_all(connection)
-    .await?;
-    Ok(listed.into_iter().map(|attempt| told(attempt, &calls)).collect())
+    .await
 }
 
 fn told(attempt: ListedAttempt, calls: &[ListedCall]) -> PaymentAttempt {

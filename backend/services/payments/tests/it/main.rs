@@ -4,6 +4,7 @@ mod captures;
 mod cards;
 mod foreign;
 mod gateway;
+mod graph;
 mod hostile;
 mod intents;
 mod keys;

@@ -1,0 +1,236 @@
+//! A schema behind an HTTP route.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::{
+    ObjectType, Request, Response as Answer, SDLExportOptions, Schema, SchemaBuilder,
+    SubscriptionType, Value,
+};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::auth::{Principal, Verifier};
+use crate::error::{ApiError, Kind};
+use crate::http::{MAX_BODY_BYTES, surround};
+
+/// A service's part of the graph, ready to be mounted. Cheap to clone.
+#[derive(Clone)]
+pub struct Subgraph {
+    /// The service's name; also the subgraph's.
+    pub name: &'static str,
+    /// The schema with its federation directives.
+    pub sdl: String,
+    /// Answers `POST /`, with the common layers around it.
+    pub router: Router,
+}
+
+/// Levels of selections in one document.
+const MAX_DEPTH: usize = 24;
+/// Selections of the parser's own recursion: before depth is known.
+const MAX_RECURSION: usize = 48;
+/// Objects and fields that a document may ask for, lists counted in full.
+const MAX_COMPLEXITY: usize = 60_000;
+const MAX_DIRECTIVES: usize = 8;
+/// One document is answered within this time, or not at all; a payment may wait
+/// ten seconds for its outcome.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+
+/// The limits of every subgraph, and federation.
+pub fn limited<Q, M, S>(builder: SchemaBuilder<Q, M, S>) -> SchemaBuilder<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    builder
+        .enable_federation()
+        .limit_depth(MAX_DEPTH)
+        .limit_recursive_depth(MAX_RECURSION)
+        .limit_complexity(MAX_COMPLEXITY)
+        .limit_directives(MAX_DIRECTIVES)
+}
+
+/// The schema as text, as composition takes it and `_service` tells it.
+pub fn sdl<Q, M, S>(schema: &Schema<Q, M, S>) -> String
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    let text = schema.sdl_with_options(SDLExportOptions::new().federation().compose_directive());
+    let mut text = text.replace('\t', "  ").trim().to_owned();
+    text.push('\n');
+    text
+}
+
+type Execute = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+#[derive(Clone)]
+struct Endpoint {
+    verifier: Verifier,
+    execute: Execute,
+}
+
+impl Subgraph {
+    /// Serves `schema`. `prepare` gives a request what its resolvers use: the
+    /// batches above all, which are of one request each.
+    pub fn new<Q, M, S>(
+        name: &'static str,
+        schema: Schema<Q, M, S>,
+        verifier: Verifier,
+        prepare: impl Fn(Request) -> Request + Send + Sync + 'static,
+    ) -> Self
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        let text = sdl(&schema);
+        let execute: Execute = Arc::new(move |request| {
+            let (schema, request) = (schema.clone(), prepare(request));
+            Box::pin(async move { schema.execute(request).await })
+        });
+        let router = Router::new()
+            .route("/", post(answer))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(Endpoint { verifier, execute });
+        Subgraph { name, sdl: text, router: surround(router, name) }
+    }
+}
+
+async fn answer(
+    State(endpoint): State<Endpoint>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let form = Form::wanted(&headers);
+    match read(&endpoint, &headers, body).await {
+        Ok(request) => {
+            let work = tokio::time::timeout(TIME_LIMIT, (endpoint.execute)(request));
+            match work.await {
+                Ok(answer) => form.write(answer),
+                Err(_) => {
+                    form.refuse(&ApiError::unavailable("request.timeout", "This took too long."))
+                }
+            }
+        }
+        Err(error) => form.refuse(&error),
+    }
+}
+
+async fn read(
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Request, ApiError> {
+    if !crate::http::is_json(headers) {
+        let detail = "Send the document as application/json.";
+        return Err(ApiError::new(Kind::UnsupportedMediaType, "request.media_type", detail));
+    }
+    let caller = caller(&endpoint.verifier, headers).await?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(Kind::TooLarge, "request.too_large", "The document is too large.")
+        }
+        _ => unparseable("The body could not be read."),
+    })?;
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(unparseable("One document at a time."));
+    }
+    let request: Request = serde_json::from_slice(&body).map_err(|_| {
+        unparseable("The body is no GraphQL request: {\"query\": …, \"variables\": …}.")
+    })?;
+    Ok(match caller {
+        Some(caller) => request.data(caller),
+        None => request,
+    })
+}
+
+async fn caller(verifier: &Verifier, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let value = value.to_str().map_err(|_| crate::auth::invalid_token())?;
+    verifier.principal(value).await.map(Some)
+}
+
+fn unparseable(detail: &str) -> ApiError {
+    ApiError::new(Kind::Unparseable, "request.unparseable", detail)
+}
+
+const RESPONSE: &str = "application/graphql-response+json";
+
+/// How the caller wants the answer: GraphQL-over-HTTP's own media type says by
+/// its status whether there is data; plain JSON is 200 whenever the document
+/// could be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Response,
+    Json,
+}
+
+/// An answer whose `data` is left out when the document was never executed.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [async_graphql::ServerError],
+}
+
+impl Form {
+    fn wanted(headers: &HeaderMap) -> Self {
+        let accepts = |wanted: &str| {
+            headers
+                .get_all(header::ACCEPT)
+                .iter()
+                .filter_map(|v| v.to_str().ok())
+                .any(|v| v.to_ascii_lowercase().contains(wanted))
+        };
+        if accepts(RESPONSE) { Form::Response } else { Form::Json }
+    }
+
+    fn write(self, answer: Answer) -> Response {
+        // Without a path an error is about the document, not about a field of it.
+        let refused = answer.data == Value::Null
+            && !answer.errors.is_empty()
+            && answer.errors.iter().all(|e| e.path.is_empty());
+        let data = (!refused).then_some(&answer.data);
+        let status = match self {
+            Form::Response if refused => StatusCode::BAD_REQUEST,
+            _ => StatusCode::OK,
+        };
+        self.body(status, &Body { data, errors: &answer.errors })
+    }
+
+    /// The request was not executed.
+    fn refuse(self, error: &ApiError) -> Response {
+        let entry = error.as_graphql().into_server_error(async_graphql::Pos::default());
+        let entry = async_graphql::ServerError { locations: Vec::new(), ..entry };
+        let mut response = self.body(error.status(), &Body { data: None, errors: &[entry] });
+        if let Some(after) = error.retry_after {
+            let seconds = HeaderValue::from(after.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+
+    fn body(self, status: StatusCode, body: &Body<'_>) -> Response {
+        let bytes = match serde_json::to_vec(body) {
+            Ok(bytes) => bytes,
+            Err(error) => return ApiError::internal(error).into_response(),
+        };
+        let mut response = (status, bytes).into_response();
+        let media = if self == Form::Response { RESPONSE } else { "application/json" };
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

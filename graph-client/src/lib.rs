@@ -1,0 +1,130 @@
+//! Questions to the graph, for storefront and console.
+//!
+//! Each type here is a document in `documents/`; a field that the schema does not
+//! have, or a wrong variable, fails the compilation. The crate sends nothing: it
+//! makes the body of a request and reads the body of an answer, so that it runs
+//! in a browser, too.
+//!
+//! Invariant: every document is on the gateway's list of known ones
+//! (`cargo xtask compose` renews it), so [`by_hash`] works where the
+//! gateway answers no others.
+//!
+//! Start with [`ask`], then a document such as [`ProductPage`].
+
+use graphql_client::GraphQLQuery;
+pub use graphql_client::{Error, QueryBody, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use shared_types::{Amount, Timestamp};
+
+/// A moment, as the schema names it.
+pub type DateTime = Timestamp;
+/// A whole number of up to 64 bits, as the schema names it.
+pub type Long = i64;
+
+/// An exact decimal number: a string on the wire, never a float.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal(pub Amount);
+
+impl Serialize for Decimal {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map(Decimal).map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! documents {
+    ($($(#[$doc:meta])* $name:ident = $path:tt;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, GraphQLQuery)]
+        #[graphql(
+            schema_path = "../backend/contracts/graphql/schema.graphql",
+            query_path = $path,
+            response_derives = "Clone, Debug, PartialEq",
+            variables_derives = "Clone, Debug, Default, PartialEq"
+        )]
+        pub struct $name;
+    )*};
+}
+
+documents! {
+    /// All that a product's page shows.
+    ProductPage = "documents/product_page.graphql";
+    /// A page of products.
+    ProductList = "documents/product_list.graphql";
+    /// A page of orders: the caller's own, all for support.
+    Orders = "documents/orders.graphql";
+    /// One order with what happened to it.
+    OrderPage = "documents/order_page.graphql";
+    /// Pays an order.
+    PayOrder = "documents/pay_order.graphql";
+}
+
+/// The body of a request with the document's text.
+pub fn ask<Q: GraphQLQuery>(variables: Q::Variables) -> QueryBody<Q::Variables> {
+    Q::build_query(variables)
+}
+
+/// The body of a request that names the document by its hash: shorter, and
+/// answered where only known documents are.
+pub fn by_hash<Q: GraphQLQuery>(variables: Q::Variables) -> Value {
+    let body = Q::build_query(variables);
+    let hash: String =
+        Sha256::digest(body.query.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({
+        "documentId": format!("sha256:{hash}"),
+        "operationName": body.operation_name,
+        "variables": serde_json::to_value(&body.variables).unwrap_or(Value::Null),
+    })
+}
+
+/// What came back for a document.
+///
+/// # Errors
+/// When the body is no answer to it.
+pub fn read<Q: GraphQLQuery>(body: &[u8]) -> serde_json::Result<Response<Q::ResponseData>> {
+    serde_json::from_slice(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &str = include_str!("../../backend/contracts/graphql/documents.json");
+
+    #[test]
+    fn every_document_is_a_known_one() {
+        let known: Value = serde_json::from_str(KNOWN).unwrap();
+        let variables = product_page::Variables { id: "lamp".to_owned() };
+        let asked = by_hash::<ProductPage>(variables);
+        let hash = asked["documentId"].as_str().unwrap().trim_start_matches("sha256:");
+        assert_eq!(
+            known[hash],
+            ProductPage::build_query(product_page::Variables { id: "x".into() }).query
+        );
+        assert_eq!(known.as_object().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn an_answer_is_read_with_its_exact_amounts_and_its_errors() {
+        let body = json!({
+            "data": { "product": { "id": "Product:1", "productId": "1", "slug": "lamp", "title": "Lamp",
+                "description": "", "categories": [], "availability": null, "media": [],
+                "variants": [{ "sku": "L-1", "title": "", "availability": "LOW", "options": [],
+                    "price": { "amount": "129.50", "currency": "USD" } }] } },
+            "errors": [{ "message": "away", "path": ["product", "availability"],
+                "extensions": { "code": "graph.part_away" } }]
+        });
+        let answer = read::<ProductPage>(body.to_string().as_bytes()).unwrap();
+        let product = answer.data.unwrap().product.unwrap();
+        assert_eq!(product.variants[0].price.amount.0.to_string(), "129.50");
+        assert_eq!(answer.errors.unwrap()[0].message, "away");
+    }
+}

@@ -7,6 +7,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Currencies of ISO 4217 with two decimal digits.
@@ -203,8 +206,46 @@ impl serde::Serialize for Amount {
 
 impl<'de> serde::Deserialize<'de> for Amount {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(d)?;
+        // The name by which `serde_json` knows that its own text is wanted.
+        d.deserialize_newtype_struct("$serde_json::private::RawValue", AmountVisitor)
+    }
+}
+
+/// Takes the digits as they stand in the text. A struct flattened into another
+/// gets its numbers only after serde has made floats of them; these are taken
+/// while a float holds three decimals exactly.
+struct AmountVisitor;
+
+impl<'de> Visitor<'de> for AmountVisitor {
+    type Value = Amount;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a decimal number")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Amount, A::Error> {
+        let raw = Box::<RawValue>::deserialize(MapAccessDeserializer::new(map))?;
         raw.get().parse().map_err(serde::de::Error::custom)
+    }
+
+    fn visit_newtype_struct<D: serde::Deserializer<'de>>(self, d: D) -> Result<Amount, D::Error> {
+        d.deserialize_any(self)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Amount, E> {
+        if number.abs() >= 1e12 {
+            return Err(E::custom(NotAnAmount::Range));
+        }
+        number.to_string().parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Amount, E> {
+        Ok(Amount::new(number, 0))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Amount, E> {
+        let units = number.try_into().map_err(|_| E::custom(NotAnAmount::Range))?;
+        Ok(Amount::new(units, 0))
     }
 }
 
@@ -296,6 +337,29 @@ mod tests {
         }
         for bad in ["", ".5", "5.", "-", "1,5", "+1"] {
             assert!(bad.parse::<Amount>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_flattened_amount_is_exact_or_refused() {
+        #[derive(Deserialize)]
+        struct Inner {
+            amount: Amount,
+        }
+        #[derive(Deserialize)]
+        struct Outer {
+            #[serde(flatten)]
+            inner: Inner,
+        }
+        let of = |amount: &str| {
+            let text = format!(r#"{{"amount":{amount}}}"#);
+            serde_json::from_str::<Outer>(&text).map(|outer| outer.inner.amount)
+        };
+        for exact in ["129.50", "-0.005", "0", "-7", "999999999999.999", "9007199254740993"] {
+            assert_eq!(of(exact).unwrap(), exact.parse().unwrap(), "{exact}");
+        }
+        for refused in ["99999999999999.99", "9223372036854775808", "1e-13", "\"25\"", "null"] {
+            assert!(of(refused).is_err(), "{refused}");
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Assembly {
     pub services: Vec<Service>,
     /// Servers on ports of their own: name, address, routes.
     pub servers: Vec<(&'static str, SocketAddr, axum::Router)>,
+    /// Subgraphs of other processes, for the internal port.
+    pub remote_subgraphs: axum::Router,
     stock: Option<Arc<dyn StockClient>>,
     payments: Option<Arc<dyn PaymentsClient>>,
     catalog: Option<Arc<dyn CatalogClient>>,
@@ -46,6 +48,7 @@ impl Assembly {
             databases,
             services: Vec::new(),
             servers: Vec::new(),
+            remote_subgraphs: axum::Router::new(),
             stock: None,
             payments: None,
             catalog: None,
@@ -197,6 +200,7 @@ pub fn gateway(a: &mut Assembly) -> anyhow::Result<()> {
         api_docs::router(&document)?,
     )?;
     let api = gateway::api(deps.clone());
+    a.remote_subgraphs = gateway::remote_subgraphs(&a.config, &a.lifecycle)?;
     let pages = storefront::router(api.clone(), &a.config)?;
     let address = ground.http.socket();
     a.servers.push(("storefront and API", address, gateway::public(deps, api, pages)));

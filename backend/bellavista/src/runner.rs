@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use contracts::graph::SUBGRAPHS_PATH;
 use platform::config::{Config, DatabaseMode};
 use platform::consumer::Consumer;
 use platform::consumer::faults::Faults;
@@ -46,9 +47,6 @@ pub async fn databases(
     Ok(found)
 }
 
-/// Below this path of the internal port the services' subgraphs answer.
-pub const SUBGRAPHS: &str = "/subgraphs";
-
 /// Builds `targets` and runs them until the lifecycle drains. `ready` is called
 /// once every port is open.
 pub async fn run(
@@ -71,7 +69,8 @@ pub async fn run(
     if alone && let Some(router) = all_routes(&assembly.services, &lifecycle) {
         servers.push(("services", config.ground.http.socket(), router));
     }
-    let internal = health.router()?.merge(subgraphs(&assembly.services));
+    let internal =
+        health.router()?.merge(subgraphs(&assembly.services)).merge(assembly.remote_subgraphs);
     servers.push(("internal", config.ground.internal.socket(), internal));
     for (name, address, router) in servers {
         serve_http(&lifecycle, name, address, router).await?;
@@ -108,7 +107,7 @@ fn subgraphs(services: &[Service]) -> axum::Router {
         .iter()
         .filter_map(|service| service.graph.clone())
         .fold(axum::Router::new(), |all, subgraph| {
-            all.nest(&format!("{SUBGRAPHS}/{}", subgraph.name), subgraph.router)
+            all.nest(&format!("{SUBGRAPHS_PATH}/{}", subgraph.name), subgraph.router)
         })
 }
 

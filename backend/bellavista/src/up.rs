@@ -206,18 +206,13 @@ impl Shop {
     }
 
     fn federation(&self) -> anyhow::Result<router::Federation> {
-        let subgraphs = if self.args.split {
-            split::subgraphs(&split::parts(self.config.ground.http.port)?)
-        } else {
-            router::local_subgraphs(&self.config)
-        };
         Ok(router::Federation {
             config: self.config.clone(),
             home: self.home.clone(),
             lifecycle: self.lifecycle.clone(),
             sources: self.args.engines.sources()?,
             progress: self.progress(),
-            subgraphs,
+            subgraphs: router::subgraphs(&self.config),
         })
     }
 

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::{card, fresh_key, new_sku, order_of};
 
 /// Asks the graph; whatever comes back.
-async fn ask(api: &Api, query: &str, variables: Value) -> anyhow::Result<Answer> {
+pub async fn ask(api: &Api, query: &str, variables: Value) -> anyhow::Result<Answer> {
     api.post("/graphql", &json!({ "query": query, "variables": variables })).await
 }
 
 /// Waits until the router serves: the shop opens without it.
-async fn router_is_there(api: &Api) -> anyhow::Result<()> {
+pub async fn router_is_there(api: &Api) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     while ask(api, "{ __typename }", json!({})).await?.status != 200 {
         anyhow::ensure!(Instant::now() < deadline, "the router never came");
@@ -29,7 +29,7 @@ async fn router_is_there(api: &Api) -> anyhow::Result<()> {
 }
 
 /// A product of our own: its sku and its id.
-async fn new_product(merchant: &Api, stock: i64) -> anyhow::Result<(String, String)> {
+pub async fn new_product(merchant: &Api, stock: i64) -> anyhow::Result<(String, String)> {
     let sku = new_sku(merchant, stock).await?;
     let path = format!("/api/v1/products?text={sku}");
     let found = merchant.get(&path).await?.expect(200).json();

@@ -61,6 +61,8 @@ struct Try {
     died: bool,
     rest: Rest,
     opening: Duration,
+    /// Why the shop did not open at once after its death.
+    shut: Option<anyhow::Error>,
 }
 
 pub async fn run(
@@ -81,6 +83,9 @@ pub async fn run(
                 Ok(tried) => {
                     judge(scene, &tried.course, &what, seen).await?;
                     seen.courses.push(tried.course);
+                    if let Some(error) = tried.shut {
+                        seen.complain(format!("{what}, opened again: {error:#}"));
+                    }
                     if !tried.died {
                         break;
                     }
@@ -140,7 +145,7 @@ async fn attempt(
     if !died {
         let (rest, opening) = (Rest::default(), Duration::ZERO);
         let course = course.ok_or_else(|| anyhow::anyhow!("an order without end"))?;
-        return Ok(Try { course, died, rest, opening });
+        return Ok(Try { course, died, rest, opening, shut: None });
     }
     let go_on = async {
         match course {
@@ -148,12 +153,19 @@ async fn attempt(
             None => drive.await,
         }
     };
-    let (opened, course) =
-        tokio::join!(async { mortal.heal_and_reopen().await.map(|()| Instant::now()) }, go_on);
-    let (opened, course) = (opened?, course?);
+    // A shop that stays shut is a fault of its own; the buyer still waits for an answer.
+    let open = async {
+        let shut = mortal.heal_and_reopen().await.err();
+        if shut.is_some() {
+            mortal.heal_and_reopen().await?;
+        }
+        anyhow::Ok((Instant::now(), shut))
+    };
+    let (opened, course) = tokio::join!(open, go_on);
+    let ((opened, shut), course) = (opened?, course?);
     let rest = rest(scene, &course, opened.max(course.done), args.within()).await?;
     let opening = mortal.openings.last().copied().unwrap_or_default();
-    Ok(Try { course, died, rest, opening })
+    Ok(Try { course, died, rest, opening, shut })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use contracts::graph::SUBGRAPHS_PATH;
 use platform::config::{Config, DatabaseMode};
 use platform::engines::binary::{self, Sources};
 use platform::engines::home::Home;
@@ -84,10 +85,14 @@ impl Federation {
     }
 }
 
-/// The subgraphs of this process, at its internal port.
-pub fn local_subgraphs(config: &Config) -> BTreeMap<String, String> {
-    let internal = config.ground.internal.port;
-    subgraph_names().map(|name| (name.clone(), subgraph_url(internal, &name))).collect()
+/// Every subgraph at the internal port of this process, which has it or knows who does.
+pub fn subgraphs(config: &Config) -> BTreeMap<String, String> {
+    let base = format!("http://127.0.0.1:{}{SUBGRAPHS_PATH}", config.ground.internal.port);
+    let here = |name: String| {
+        let url = format!("{base}/{name}");
+        (name, url)
+    };
+    subgraph_names().map(here).collect()
 }
 
 /// The names of the subgraphs that the supergraph is made of.
@@ -95,9 +100,4 @@ pub fn subgraph_names() -> impl Iterator<Item = String> {
     const MARK: &str = "@join__graph(name: \"";
     let lines = contracts::graph::SUPERGRAPH.lines();
     lines.filter_map(|line| line.split_once(MARK)?.1.split('"').next().map(str::to_owned))
-}
-
-/// Where the subgraph `name` answers, given its process's internal port.
-pub fn subgraph_url(internal: u16, name: &str) -> String {
-    format!("http://127.0.0.1:{internal}{}/{name}", crate::runner::SUBGRAPHS)
 }

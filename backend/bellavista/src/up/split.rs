@@ -2,7 +2,6 @@
 //! twice, the way they run when scaled. This process keeps the engines, the
 //! gateway and the payment simulator, and starts again whatever service dies.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +16,6 @@ use platform::engines::supervisor::{Engine, Supervisor};
 use platform::engines::{EngineError, ports};
 use tokio::process::Command;
 
-use super::router;
 use crate::settings::Flags;
 use crate::targets;
 
@@ -54,24 +52,14 @@ pub fn parts(public: u16) -> anyhow::Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// Settings of the gateway: where each service is.
+/// Settings of the gateway: where each service and its subgraph is.
 pub fn overrides(parts: &[Part]) -> String {
-    let mut toml = String::from("[gateway.upstreams]\n");
-    for name in names(parts) {
-        toml.push_str(&format!("{name} = \"{}\"\n", addresses(parts, name, |part| part.http)));
-    }
-    toml
-}
-
-/// Where the subgraph of each service answers: at its first process.
-pub fn subgraphs(parts: &[Part]) -> BTreeMap<String, String> {
-    let first = |name: &String| parts.iter().find(|part| part.target == name);
-    router::subgraph_names()
-        .filter_map(|name| {
-            let url = router::subgraph_url(first(&name)?.internal, &name);
-            Some((name, url))
-        })
-        .collect()
+    let table = |section: &str, port: fn(&Part) -> u16| {
+        let line = |name| format!("{name} = \"{}\"\n", addresses(parts, name, port));
+        let lines: String = names(parts).into_iter().map(line).collect();
+        format!("[gateway.{section}]\n{lines}")
+    };
+    table("upstreams", |part| part.http) + &table("subgraphs", |part| part.internal)
 }
 
 /// How many pools run beside the ones of a single process.

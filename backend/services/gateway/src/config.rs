@@ -25,6 +25,8 @@ pub struct GatewayConfig {
     /// Addresses of services in other processes, by name; several instances
     /// separated by commas.
     pub upstreams: HashMap<String, String>,
+    /// The same for their internal ports, where the federation router asks.
+    pub subgraphs: HashMap<String, String>,
     /// The graph.
     pub graphql: GraphqlConfig,
 }

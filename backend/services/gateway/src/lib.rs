@@ -27,6 +27,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use contracts::graph::SUBGRAPHS_PATH;
 use http::{HeaderValue, header};
 use platform::auth::{Issuer, KeyRing, PublicKeys, Verifier};
 use platform::config::Config;
@@ -140,6 +141,26 @@ pub fn without_front(services: Vec<(&'static str, Router)>, lifecycle: Lifecycle
         async move { upstreams.call(request).await }
     };
     Router::new().fallback(handle)
+}
+
+/// The subgraphs of other processes, where this one would have its own: the
+/// federation router knows one address of each, and here their instances take turns.
+pub fn remote_subgraphs(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Router> {
+    let settings: GatewayConfig = config.section("gateway")?;
+    let names: Vec<String> = settings.subgraphs.keys().cloned().collect();
+    let upstreams = Upstreams::new(
+        HashMap::new(),
+        settings.subgraphs.clone(),
+        settings.timeout(),
+        lifecycle.clone(),
+    );
+    let all = names.into_iter().fold(Router::new(), |all, name| {
+        let upstreams = upstreams.clone();
+        let path = format!("{SUBGRAPHS_PATH}/{name}");
+        let hand = async move |request: Request| upstreams.hand(&name, request).await;
+        all.route(&path, any(hand))
+    });
+    Ok(all)
 }
 
 async fn dispatch(State(deps): State<Deps>, request: Request) -> Response {

@@ -69,6 +69,11 @@ impl Upstreams {
         let Some(service) = routes::owner(request.uri().path()) else {
             return ApiError::not_found("request.no_route").into_response();
         };
+        self.hand(service, request).await
+    }
+
+    /// The answer of `service`, whatever the path.
+    pub async fn hand(&self, service: &str, request: Request) -> Response {
         if let Some(router) = self.local.get(service) {
             return match router.clone().oneshot(request).await {
                 Ok(response) => response,

@@ -223,27 +223,30 @@ impl<'de> Visitor<'de> for AmountVisitor {
         f.write_str("a decimal number")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Amount, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         let raw = Box::<RawValue>::deserialize(MapAccessDeserializer::new(map))?;
         raw.get().parse().map_err(serde::de::Error::custom)
     }
 
-    fn visit_newtype_struct<D: serde::Deserializer<'de>>(self, d: D) -> Result<Amount, D::Error> {
+    fn visit_newtype_struct<D: serde::Deserializer<'de>>(
+        self,
+        d: D,
+    ) -> Result<Self::Value, D::Error> {
         d.deserialize_any(self)
     }
 
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Amount, E> {
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
         if number.abs() >= 1e12 {
             return Err(E::custom(NotAnAmount::Range));
         }
         number.to_string().parse().map_err(E::custom)
     }
 
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Amount, E> {
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
         Ok(Amount::new(number, 0))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Amount, E> {
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
         let units = number.try_into().map_err(|_| E::custom(NotAnAmount::Range))?;
         Ok(Amount::new(units, 0))
     }

@@ -10,6 +10,7 @@ mod principal;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use http::{HeaderMap, header};
 use jsonwebtoken::{Algorithm, Validation};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -185,6 +186,14 @@ impl Verifier {
         let data = jsonwebtoken::decode::<Claims>(token, &key, &validation)
             .map_err(|_| invalid_token())?;
         Ok(Good::remember(token, &kid, data.claims))
+    }
+
+    /// Who asks, by a request's headers; `None` without `Authorization`.
+    pub async fn caller(&self, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
+        let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        let principal = self.principal(value.to_str().map_err(|_| invalid_token())?).await?;
+        let fresh = principal.guest().is_some() && headers.contains_key(FRESH_GUEST);
+        Ok(Some(if fresh { principal.fresh() } else { principal }))
     }
 
     /// The principal behind an `Authorization` header's value.

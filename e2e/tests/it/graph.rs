@@ -78,6 +78,23 @@ async fn one_question_answers_product_price_stock_history_and_the_open_order() -
 }
 
 #[tokio::test]
+async fn a_key_counts_once_even_from_somebody_without_a_credential() -> anyhow::Result<()> {
+    let nobody = Api::new(Shop::shared().await?);
+    let merchant = nobody.demo("merchant").await?;
+    router_is_there(&nobody).await?;
+    let sku = new_sku(&merchant, 3).await?;
+    let query = "mutation A($input: PlaceOrderInput!, $key: String!) {
+        placeOrder(input: $input, idempotencyKey: $key) {
+            ... on OrderPlaced { order { id } } ... on Refusal { code } } }";
+    let asked = json!({ "input": order_of(&sku, 1), "key": fresh_key() });
+    let first = ask(&nobody, query, asked.clone()).await?.expect(200).json();
+    let again = ask(&nobody, query, asked).await?.expect(200).json();
+    assert!(first["data"]["placeOrder"]["order"]["id"].is_string(), "{first}");
+    assert_eq!(first, again);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_router_killed_during_a_checkout_is_back_in_two_seconds_and_the_purchase_completes()
 -> anyhow::Result<()> {
     let home = tempfile::tempdir()?;

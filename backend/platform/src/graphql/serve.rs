@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::auth::{Principal, Verifier};
+use crate::auth::Verifier;
 use crate::error::{ApiError, Kind};
 use crate::http::{MAX_BODY_BYTES, surround};
 
@@ -34,7 +34,7 @@ pub struct Subgraph {
 
 /// Levels of selections in one document.
 const MAX_DEPTH: usize = 24;
-/// Selections of the parser's own recursion: before depth is known.
+/// Selections within selections, fragments followed, of a document that was parsed.
 const MAX_RECURSION: usize = 48;
 /// Objects and fields that a document may ask for, lists counted in full.
 const MAX_COMPLEXITY: usize = 60_000;
@@ -135,7 +135,7 @@ async fn read(
         let detail = "Send the document as application/json.";
         return Err(ApiError::new(Kind::UnsupportedMediaType, "request.media_type", detail));
     }
-    let caller = caller(&endpoint.verifier, headers).await?;
+    let caller = endpoint.verifier.caller(headers).await?;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::new(Kind::TooLarge, "request.too_large", "The document is too large.")
@@ -152,12 +152,6 @@ async fn read(
         Some(caller) => request.data(caller),
         None => request,
     })
-}
-
-async fn caller(verifier: &Verifier, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let value = value.to_str().map_err(|_| crate::auth::invalid_token())?;
-    verifier.principal(value).await.map(Some)
 }
 
 fn unparseable(detail: &str) -> ApiError {

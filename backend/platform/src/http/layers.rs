@@ -6,10 +6,9 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::header;
 
 use super::MAX_BODY_BYTES;
-use crate::auth::{FRESH_GUEST, Verifier};
+use crate::auth::Verifier;
 use crate::error::{ApiError, Kind};
 use crate::telemetry;
 use crate::trace::{self, TraceContext};
@@ -47,16 +46,10 @@ async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let header = request.headers().get(header::AUTHORIZATION);
-    if let Some(value) = header.and_then(|v| v.to_str().ok()).map(str::to_owned) {
-        match verifier.principal(&value).await {
-            Ok(principal) => {
-                let fresh = request.headers().contains_key(FRESH_GUEST);
-                let principal = if fresh { principal.fresh() } else { principal };
-                request.extensions_mut().insert(principal);
-            }
-            Err(error) => return error.into_response(),
-        }
+    match verifier.caller(request.headers()).await {
+        Ok(Some(principal)) => _ = request.extensions_mut().insert(principal),
+        Ok(None) => {}
+        Err(error) => return error.into_response(),
     }
     next.run(request).await
 }

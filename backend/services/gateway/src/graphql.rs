@@ -12,8 +12,6 @@ mod document;
 mod request;
 mod upstream;
 
-use std::sync::Arc;
-
 use async_graphql_parser::types::OperationType;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -41,7 +39,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style
 /// What `/graphql` stands on.
 pub struct Graph {
     config: GraphqlConfig,
-    /// Whether the schema may be asked for: never in production.
+    /// Whether the schema may be asked for: where the settings or the demo say so.
     explorable: bool,
     schema: Schema,
     documents: Documents,
@@ -83,7 +81,7 @@ impl From<ApiError> for Refusal {
 
 /// Answers one request to the graph.
 pub async fn handle(State(deps): State<Deps>, request: Request) -> Response {
-    let graph = deps.inner.graph.clone();
+    let graph = &deps.inner.graph;
     if graph.explorable && request.method() == Method::GET && wants_page(request.headers()) {
         return page();
     }
@@ -91,7 +89,7 @@ pub async fn handle(State(deps): State<Deps>, request: Request) -> Response {
         Ok(form) => form,
         Err(error) => return answer::refused(Form::Response, &error.into()),
     };
-    match execute(&graph, form, request).await {
+    match execute(graph, form, request).await {
         Ok(response) => response,
         Err(refusal) => {
             metrics::counter!("gateway_graphql_refused_total", "code" => refusal.error.code)
@@ -101,11 +99,11 @@ pub async fn handle(State(deps): State<Deps>, request: Request) -> Response {
     }
 }
 
-async fn execute(graph: &Arc<Graph>, form: Form, request: Request) -> Result<Response, Refusal> {
+async fn execute(graph: &Graph, form: Form, request: Request) -> Result<Response, Refusal> {
     let reads_only = request.method() == Method::GET;
     let (headers, asked) = Asked::read(request, graph.config.max_body_bytes).await?;
     let text = graph.documents.text(&asked)?;
-    let document = graph.documents.parsed(&text)?;
+    let document = graph.documents.parsed(text)?;
     let operation = document.operation(asked.operation_name.as_deref())?;
     match operation.ty {
         OperationType::Query => {}
@@ -126,7 +124,7 @@ async fn execute(graph: &Arc<Graph>, form: Form, request: Request) -> Result<Res
         return Err(Refusal::document("graph.no_introspection", detail));
     }
     let repeatable = operation.ty == OperationType::Query;
-    let body = asked.forwarded(&text)?;
+    let body = asked.forwarded(text)?;
     let said = graph.upstream.ask(&headers, body, repeatable, graph.explorable).await?;
     answer::shaped(form, said, graph.explorable)
 }

@@ -57,7 +57,7 @@ struct Inner {
     ids: Ids,
     upstreams: Upstreams,
     limits: Limits,
-    graph: Arc<Graph>,
+    graph: Graph,
     docs: Router,
 }
 
@@ -90,7 +90,7 @@ impl Deps {
                     lifecycle,
                 ),
                 limits: Limits::new(&settings)?,
-                graph: Arc::new(Graph::new(&config, settings.graphql.clone())?),
+                graph: Graph::new(&config, settings.graphql.clone())?,
                 config: settings,
                 clock,
                 docs,
@@ -109,8 +109,8 @@ pub fn api(deps: Deps) -> Router {
         .fallback_service(dispatched)
         .layer(from_fn_with_state(deps.clone(), guests::identify))
         .layer(from_fn_with_state(deps, limits::per_caller))
-        .layer(from_fn(traced))
         .layer(from_fn(graphql::in_its_own_words))
+        .layer(from_fn(traced))
 }
 
 /// Everything the public port serves: `api` on its paths, `pages` elsewhere.
@@ -127,6 +127,7 @@ pub fn public(deps: Deps, api: Router, pages: Router) -> Router {
     Router::new()
         .fallback(split)
         .layer(from_fn_with_state(deps, limits::per_address))
+        .layer(from_fn(graphql::in_its_own_words))
         .layer(from_fn(house_headers))
         .layer(CompressionLayer::new())
 }

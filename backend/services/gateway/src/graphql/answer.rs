@@ -122,8 +122,8 @@ pub async fn translated(form: Form, response: Response) -> Response {
     };
     let mut translated = problem(form, parts.status, &said);
     for name in [header::RETRY_AFTER, header::SET_COOKIE, header::WWW_AUTHENTICATE] {
-        if let Some(value) = parts.headers.get(&name) {
-            translated.headers_mut().insert(name, value.clone());
+        for value in parts.headers.get_all(&name) {
+            translated.headers_mut().append(&name, value.clone());
         }
     }
     translated
@@ -158,14 +158,25 @@ fn told(entries: Vec<Entry>) -> Vec<Entry> {
         .filter(|e| is_ours(e))
         .map(|e| e.extensions.get("service").cloned())
         .collect();
-    let mut told: Vec<Entry> = Vec::new();
+    let (mut told, mut hidden) = (Vec::<Entry>::new(), 0);
     for entry in entries {
         let status = entry.extensions.get("http").and_then(|http| http.get("status"));
         let refused = status.and_then(Value::as_u64).is_some_and(|s| (400..500).contains(&s));
         if refused && explained.contains(&entry.extensions.get("service").cloned()) {
             continue;
         }
-        let entry = cleared(entry);
+        let entry = match public(entry) {
+            Ok(entry) => entry,
+            Err(entry) => {
+                if hidden == 0 {
+                    // Not its message: the router repeats values of variables.
+                    let service = entry.extensions.get("service").and_then(Value::as_str);
+                    tracing::warn!(code = code(&entry), service, "an error of the graph");
+                }
+                hidden += 1;
+                in_our_words(entry)
+            }
+        };
         if told.len() < MAX_ERRORS && !told.contains(&entry) {
             told.push(entry);
         }
@@ -183,37 +194,60 @@ fn is_ours(entry: &Entry) -> bool {
     named && entry.extensions.get("status").is_some_and(Value::is_u64)
 }
 
-fn cleared(mut entry: Entry) -> Entry {
+/// Rules of validation have names such as `FieldsOnCorrectType`, and no field that
+/// was being resolved.
+fn is_rule(entry: &Entry) -> bool {
+    let code = code(entry);
+    code.starts_with(|c: char| c.is_ascii_uppercase())
+        && code.contains(|c: char| c.is_ascii_lowercase())
+        && !code.contains('_')
+        && entry.path.is_none()
+        && !entry.extensions.contains_key("service")
+}
+
+/// What of an error the caller may see; the error itself where that is nothing.
+fn public(mut entry: Entry) -> Result<Entry, Entry> {
     if is_ours(&entry) {
         entry.extensions.retain(|name, _| TOLD.contains(&name.as_str()));
-        return entry;
+        return Ok(entry);
     }
     let code = code(&entry).to_owned();
-    let rule = code.starts_with(|c: char| c.is_ascii_uppercase()) && !code.contains('_');
-    if rule || OF_DOCUMENTS.contains(&code.as_str()) {
+    if is_rule(&entry) || OF_DOCUMENTS.contains(&code.as_str()) {
         if code == "BAD_USER_INPUT" {
             // What follows is the value as the router's language writes it.
             let cut = entry.message.find(": ").unwrap_or(entry.message.len());
             entry.message.truncate(cut);
             entry.message.push('.');
         }
+        shorten(&mut entry.message);
         entry.extensions.retain(|name, _| name == "code");
-        return entry;
+        return Ok(entry);
     }
     // What a subgraph says of a document before it executes it: an input of its own
     // that the router did not understand. Everything else of a service has a code.
     if code.is_empty() && entry.path.is_none() && entry.extensions.contains_key("service") {
-        entry.message = entry.message.chars().take(MAX_MESSAGE).collect();
+        shorten(&mut entry.message);
         entry.extensions = Map::from_iter([("code".to_owned(), json!("BAD_USER_INPUT"))]);
-        return entry;
+        return Ok(entry);
     }
+    Err(entry)
+}
+
+fn shorten(message: &mut String) {
+    if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+        message.truncate(end);
+    }
+}
+
+/// What is said in place of an error that is nobody's business outside.
+fn in_our_words(mut entry: Entry) -> Entry {
+    let code = code(&entry);
     let away = code.starts_with("SUBREQUEST_") || code.starts_with("SUBGRAPH_");
     let (message, code, status) = if away {
         ("This part of the shop is away for a moment.", "graph.part_away", 503)
     } else {
         ("Something went wrong here.", "graph.failed", 500)
     };
-    tracing::warn!(told = code, said = entry.message, "an error of the graph");
     let mut extensions = Map::new();
     extensions.insert("code".into(), json!(code));
     extensions.insert("status".into(), json!(status));

@@ -1,6 +1,5 @@
 //! Documents: which are known, and reading the text of one.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ const MAX_NESTING: usize = 60;
 pub struct Document {
     inner: ExecutableDocument,
     pub tokens: usize,
+    bytes: usize,
 }
 
 /// What was read lately, and the documents that ship with the shop.
@@ -40,19 +40,20 @@ impl Documents {
             .context("the list of known documents")?;
         let read = Cache::builder()
             .max_capacity(KEPT_BYTES)
-            // About what a token takes in the tree.
+            // A token takes about 64 bytes in the tree, beside the text it holds.
             .weigher(|_, document: &Arc<Document>| {
-                u32::try_from(document.tokens.saturating_mul(64)).unwrap_or(u32::MAX)
+                let bytes = document.tokens.saturating_mul(64).saturating_add(document.bytes);
+                u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .build();
         Ok(Documents { known, accepted: settings.documents, max_tokens: settings.max_tokens, read })
     }
 
     /// The text that a request means.
-    pub fn text<'a>(&'a self, asked: &'a Asked) -> Result<Cow<'a, str>, Refusal> {
+    pub fn text<'a>(&'a self, asked: &'a Asked) -> Result<&'a str, Refusal> {
         let by_hash = asked.hash.as_ref().map(|hash| self.known.get(hash));
         match (&asked.query, by_hash) {
-            (None, Some(Some(text))) => Ok(Cow::Borrowed(text)),
+            (None, Some(Some(text))) => Ok(text),
             // The name by which clients know that they are to send the text.
             (None, _) => Err(Refusal::document(
                 "PERSISTED_QUERY_NOT_FOUND",
@@ -64,7 +65,7 @@ impl Documents {
                     let detail = "Only the documents that ship with the shop are answered here.";
                     return Err(Refusal::document("graph.document_unknown", detail));
                 }
-                Ok(Cow::Borrowed(text))
+                Ok(text)
             }
         }
     }
@@ -81,12 +82,9 @@ impl Documents {
                 .positions()
                 .next()
                 .map_or(String::new(), |at| format!(" at line {}, column {}", at.line, at.column));
-            Refusal::document(
-                "GRAPHQL_PARSE_FAILED",
-                format!("This is no GraphQL document: wrong{place}."),
-            )
+            unparseable(format!("This is no GraphQL document: wrong{place}."))
         })?;
-        let document = Arc::new(Document { inner, tokens });
+        let document = Arc::new(Document { inner, tokens, bytes: text.len() });
         self.read.insert(key, document.clone());
         Ok(document)
     }
@@ -131,10 +129,11 @@ fn scan(text: &str, max_tokens: usize) -> Result<usize, Refusal> {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' | b',' => at += 1,
-            b'#' => at += bytes[at..].iter().position(|b| *b == b'\n').unwrap_or(bytes.len() - at),
+            b'#' => at += bytes[at..].iter().position(ends_line).unwrap_or(bytes.len() - at),
             b'"' => {
                 tokens += 1;
-                at = end_of_string(bytes, at);
+                at = end_of_string(bytes, at)
+                    .ok_or_else(|| unparseable("A string of the document never ends."))?;
             }
             b'{' | b'[' | b'(' => {
                 (tokens, nesting, at) = (tokens + 1, nesting + 1, at + 1);
@@ -158,6 +157,10 @@ fn scan(text: &str, max_tokens: usize) -> Result<usize, Refusal> {
     Ok(tokens)
 }
 
+fn unparseable(detail: impl Into<String>) -> Refusal {
+    Refusal::document("GRAPHQL_PARSE_FAILED", detail)
+}
+
 pub fn too_deep() -> Refusal {
     Refusal::document("graph.too_deep", "The document nests too deeply.")
 }
@@ -168,9 +171,13 @@ fn word(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| part(b)).count().max(1)
 }
 
-/// Where the string that begins at `from` is over; the end of the text when it
-/// never is.
-fn end_of_string(bytes: &[u8], from: usize) -> usize {
+fn ends_line(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// Where the string that begins at `from` is over. A parser may read one that
+/// never is in more than one way.
+fn end_of_string(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = &bytes[from..];
     if rest.starts_with(b"\"\"\"") {
         let mut at = 3;
@@ -178,22 +185,23 @@ fn end_of_string(bytes: &[u8], from: usize) -> usize {
             if rest[at..].starts_with(b"\\\"\"\"") {
                 at += 4;
             } else if rest[at..].starts_with(b"\"\"\"") {
-                return from + at + 3;
+                return Some(from + at + 3);
             } else {
                 at += 1;
             }
         }
-        return bytes.len();
+        return None;
     }
     let mut at = 1;
     while at < rest.len() {
         match rest[at] {
             b'\\' => at += 2,
-            b'"' | b'\n' => return from + at + 1,
+            b'"' => return Some(from + at + 1),
+            byte if ends_line(&byte) => return None,
             _ => at += 1,
         }
     }
-    bytes.len()
+    None
 }
 
 #[cfg(test)]
@@ -215,8 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_end_too_early_are_scanned_to_their_end() {
-        for text in ["\"", "\"\\", "\"\"\"", "\"\"\"\\\"\"\"", "#", "{", "é…", "\u{0}"] {
+    fn strings_without_end_and_short_comments_hide_nothing() {
+        for text in ["\"", "\"\\", "\"\"\"", "\"\"\"\\\"\"\"", "{a(b:[\"\"\"x\"]){a}}", "\"a\r\""] {
+            assert!(scan(text, 100).is_err(), "{text:?}");
+        }
+        let open = "{".repeat(500);
+        assert!(scan(&format!("# \r{open}"), 10_000).is_err());
+        for text in ["#", "{", "é…", "\u{0}"] {
             assert!(scan(text, 100).is_ok(), "{text:?}");
         }
         assert!(scan(&"a ".repeat(101), 100).is_err());

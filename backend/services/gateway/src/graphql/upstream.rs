@@ -10,17 +10,19 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use platform::ApiError;
+use platform::auth::FRESH_GUEST;
 
 use super::config::GraphqlConfig;
 use super::request::RESPONSE;
 
 /// What of a request the router is told, and sends on to subgraphs.
-const SENT_ON: [HeaderName; 5] = [
+const SENT_ON: [HeaderName; 6] = [
     header::AUTHORIZATION,
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("x-correlation-id"),
     HeaderName::from_static("x-bv-client-address"),
+    HeaderName::from_static(FRESH_GUEST),
 ];
 /// Asks the router for its plan.
 const PLAN: HeaderName = HeaderName::from_static("hive-expose-query-plan");

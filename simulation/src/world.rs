@@ -373,7 +373,7 @@ fn rules() -> Rules {
         backorder_repeat: ms(600_000),
         reserving_limit: ms(900_000),
         retry_first: ms(250),
-        retry_longest: ms(30_000),
-        stuck_after: 12,
+        retry_longest: ms(4_000),
+        stuck_after: 48,
     }
 }

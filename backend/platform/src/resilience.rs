@@ -42,8 +42,16 @@ pub struct BreakerRules {
     pub open_for: Duration,
 }
 
+impl BreakerRules {
+    /// For calls between services: whoever died there is back within seconds, and
+    /// orders must not wait for longer than that.
+    pub fn in_house() -> Self {
+        BreakerRules { open_for: Duration::from_secs(1), ..BreakerRules::default() }
+    }
+}
+
 impl Default for BreakerRules {
-    /// 5 failures in 60 s, open for 30 s.
+    /// 5 failures in 60 s, open for 30 s: for calls that leave the house.
     fn default() -> Self {
         BreakerRules {
             failures: 5,

@@ -36,7 +36,7 @@ impl Shelf {
         Shelf {
             pool,
             catalog,
-            breaker: Breaker::new("cart.catalog", clock, BreakerRules::default()),
+            breaker: Breaker::new("cart.catalog", clock, BreakerRules::in_house()),
             calls: Arc::new(Semaphore::new(settings.catalog_calls)),
             timeout: settings.catalog_timeout(),
         }

@@ -35,7 +35,7 @@ pub struct Gate {
 impl Gate {
     fn new(name: &'static str, clock: &Clock, max_calls: usize) -> Self {
         Gate {
-            breaker: Breaker::new(name, clock.clone(), BreakerRules::default()),
+            breaker: Breaker::new(name, clock.clone(), BreakerRules::in_house()),
             permits: Arc::new(Semaphore::new(max_calls)),
         }
     }

@@ -32,9 +32,9 @@ pub const PATH: &str = "/graphql";
 
 /// Draws the schema and sends documents, without a byte from elsewhere.
 const PAGE: &str = include_str!("graphql/page.html");
-/// The page's own script and style, and requests to where it came from.
+/// The page's own script and style; requests and its icon from where it came from.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What `/graphql` stands on.
 pub struct Graph {

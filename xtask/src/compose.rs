@@ -77,7 +77,12 @@ fn stale(root: &Path) -> Result<BTreeMap<&'static str, String>> {
 
 /// Writes `supergraph.graphql` and `schema.graphql` into `into`.
 fn compose(root: &Path, schemas: &Path, into: &Path) -> Result<()> {
-    let composer = composer(root)?;
+    let tools = repo::cache()?.join("tools");
+    fs::create_dir_all(&tools)?;
+    // Two at once would install into one folder, and write the script while it is read.
+    let turn = fs::File::create(tools.join("composition.lock")).context("taking a turn")?;
+    turn.lock().context("taking a turn")?;
+    let composer = composer(root, &tools)?;
     let output = Command::new("node")
         .current_dir(&composer)
         .arg("compose.mjs")
@@ -92,11 +97,11 @@ fn compose(root: &Path, schemas: &Path, into: &Path) -> Result<()> {
 }
 
 /// A folder with the composer and its packages, installed once per lock file.
-fn composer(root: &Path) -> Result<PathBuf> {
+fn composer(root: &Path, tools: &Path) -> Result<PathBuf> {
     let source = root.join(COMPOSER);
     let lock = fs::read(source.join("package-lock.json")).context("the composer's lock file")?;
     let hash = hex(&Sha256::digest(&lock));
-    let folder = repo::cache()?.join("tools").join(format!("composition-{}", &hash[..12]));
+    let folder = tools.join(format!("composition-{}", &hash[..12]));
     if !folder.join("node_modules/.package-lock.json").is_file() {
         if Command::new("npm").arg("--version").output().is_err() {
             bail!("npm is missing, and composition comes from npm: apt-get install npm");
@@ -124,14 +129,8 @@ fn composer(root: &Path) -> Result<PathBuf> {
 /// The clients' documents by their hash, as JSON.
 fn documents(folder: &Path) -> Result<String> {
     let mut all = BTreeMap::new();
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries.collect::<Result<Vec<_>, _>>()?,
-        // No client ships documents yet.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error).context("the clients' documents"),
-    };
-    for entry in entries {
-        let path = entry.path();
+    for entry in fs::read_dir(folder).context("the clients' documents")? {
+        let path = entry?.path();
         if path.extension().is_some_and(|kind| kind == "graphql") {
             let text = fs::read_to_string(&path)?;
             all.insert(hex(&Sha256::digest(text.as_bytes())), text);
@@ -139,10 +138,7 @@ fn documents(folder: &Path) -> Result<String> {
     }
     let lines: Vec<String> =
         all.iter().map(|(hash, text)| format!("  \"{hash}\": {}", quoted(text))).collect();
-    Ok(match lines.is_empty() {
-        true => "{}\n".to_owned(),
-        false => format!("{{\n{}\n}}\n", lines.join(",\n")),
-    })
+    Ok(format!("{{\n{}\n}}\n", lines.join(",\n")))
 }
 
 /// A text as a JSON string.

@@ -28,6 +28,12 @@ fn words(value: &Value) -> Vec<&str> {
     value.as_sequence().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// What a Dockerfile says of one stage.
+fn stage(dockerfile: &str, name: &str) -> String {
+    let at = dockerfile.find(&format!(" AS {name}\n")).expect("the stage");
+    dockerfile[at..].split("\nFROM ").next().unwrap_or_default().to_owned()
+}
+
 /// What is wrong with a compose file.
 fn faults(text: &str) -> Vec<String> {
     let services = services(text);
@@ -100,6 +106,30 @@ fn every_service_has_a_container_and_a_database_role() {
 }
 
 #[test]
+fn the_gateway_of_a_split_shop_knows_every_service_and_the_router() {
+    let compose = services(&read("docker-compose.yml"));
+    let find = |name: &str| &compose.iter().find(|(service, _)| service == name).expect(name).1;
+    let settings = &find("gateway")["environment"];
+    let folders = fs::read_dir(repo::root().join("backend/services")).expect("services");
+    for folder in folders {
+        let name = folder.expect("a folder").file_name().to_string_lossy().into_owned();
+        for (table, port) in [("UPSTREAMS", 8080), ("SUBGRAPHS", 8090)] {
+            let setting = format!("BV_GATEWAY__{table}__{}", name.to_ascii_uppercase());
+            let known = settings[setting.as_str()].as_str().unwrap_or_default();
+            assert!(name == "gateway" || known == format!("http://{name}:{port}"), "{setting}");
+        }
+    }
+    assert_eq!(settings["BV_FEDERATION__MODE"], "external");
+    assert_eq!(settings["BV_FEDERATION__URL"], "http://router:4000/graphql");
+    assert_eq!(words(&find("router")["profiles"]), ["split"]);
+    // Where the checked-in supergraph has the parts, and where the image looks for them.
+    let supergraph = read("backend/contracts/graphql/supergraph.graphql");
+    assert!(supergraph.contains("url: \"http://127.0.0.1:8090/subgraphs/"));
+    let stage = stage(&read("deploy/Dockerfile"), "federation");
+    assert!(stage.contains("s|//127.0.0.1:8090/|//gateway:8090/|") && stage.contains("PORT=4000"));
+}
+
+#[test]
 fn files_that_containers_mount_exist() {
     for (name, service) in services(&read("docker-compose.yml")) {
         for mount in words(&service["volumes"]).iter().filter(|mount| mount.starts_with("./")) {
@@ -119,10 +149,16 @@ fn images_are_pinned_unprivileged_and_of_the_pinned_toolchain_and_engines() {
         assert!(!image.ends_with(":latest"), "{image} is not pinned");
         stages.insert(stage.to_owned());
     }
-    for stage in ["service", "all-in-one"] {
-        let at = dockerfile.find(&format!(" AS {stage}\n")).expect("the stage");
-        let body = dockerfile[at..].split("\nFROM ").next().unwrap_or_default();
-        assert!(body.contains("\nUSER 65532"), "{stage} runs as root");
+    // The first runs against engines, the last brings its own.
+    let starts = [
+        ("service", "CMD [\"serve\", \"all\"]"),
+        ("federation", "ENTRYPOINT [\"/usr/local/bin/hive_router\"]"),
+        ("all-in-one", "CMD [\"up\"]"),
+    ];
+    for (name, start) in starts {
+        let body = stage(&dockerfile, name);
+        assert!(body.contains("\nUSER 65532"), "{name} runs as root");
+        assert!(body.trim_end().ends_with(start), "{name} does not end with {start}");
     }
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain.split('"').nth(1).expect("a channel");

@@ -15,6 +15,7 @@ use platform::news::News;
 use platform::service::Service;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::assembly::{Assembly, mounted};
 use crate::targets::{self, Target};
@@ -71,10 +72,19 @@ pub async fn run(
     }
     let internal =
         health.router()?.merge(subgraphs(&assembly.services)).merge(assembly.remote_subgraphs);
-    servers.push(("internal", config.ground.internal.socket(), internal));
+    let (serving, mut all_served) = mpsc::channel::<()>(1);
     for (name, address, router) in servers {
-        serve_http(&lifecycle, name, address, router).await?;
+        let end = lifecycle.soft_token().cancelled_owned();
+        serve_http(&lifecycle, name, address, router, end, serving.clone()).await?;
     }
+    drop(serving);
+    // The graph asks its parts here until its last answer is out.
+    let soft = lifecycle.soft_token();
+    let end = async move {
+        soft.cancelled().await;
+        all_served.recv().await;
+    };
+    serve_http(&lifecycle, "internal", config.ground.internal.socket(), internal, end, ()).await?;
     let verifier_services = std::mem::take(&mut assembly.services);
     let news = publishes_alone(&config, targets).then(News::default);
     start_services(&config, &lifecycle, &health, verifier_services, news).await?;
@@ -111,21 +121,22 @@ fn subgraphs(services: &[Service]) -> axum::Router {
         })
 }
 
+/// Serves until `end`, and keeps `held` until the last request is answered.
 async fn serve_http(
     lifecycle: &Lifecycle,
     name: &'static str,
     address: SocketAddr,
     router: axum::Router,
+    end: impl Future<Output = ()> + Send + 'static,
+    held: impl Send + 'static,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} ({name})"))?;
-    let soft = lifecycle.soft_token();
     lifecycle.spawn(format!("http {name}"), async move {
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service)
-            .with_graceful_shutdown(async move { soft.cancelled().await })
-            .await?;
+        axum::serve(listener, service).with_graceful_shutdown(end).await?;
+        drop(held);
         Ok(())
     });
     Ok(())

@@ -138,6 +138,8 @@ pub async fn run(args: Args, config: Config, flags: &Flags) -> anyhow::Result<()
 struct Children {
     postgres: Option<Postgres>,
     broker: Option<Broker>,
+    /// The federation router's task, which the gateway needs to its last answer.
+    router: Lifecycle,
     /// Services, when each has a process of its own.
     services: Vec<supervisor::Supervisor>,
 }
@@ -163,7 +165,9 @@ impl Shop {
             self.console.say("stopping");
         }
         // Also after a failed start: tasks may run already.
-        let drained = self.lifecycle.stop(self.config.ground.lifecycle.drain()).await;
+        let patience = self.config.ground.lifecycle.drain();
+        let drained = self.lifecycle.stop(patience).await;
+        let drained = drained.and(children.router.stop(patience).await);
         // Absent when the shop never opened.
         let _ = std::fs::remove_file(self.home.run_file(ADDRESSES));
         let services = std::mem::take(&mut children.services);
@@ -192,7 +196,7 @@ impl Shop {
         } else {
             targets
         };
-        self.federation()?.spawn();
+        self.federation(&children.router)?.spawn();
         runner::run(config, &mine, self.lifecycle.clone(), async || self.opened().await).await
     }
 
@@ -205,11 +209,11 @@ impl Shop {
         Ok(())
     }
 
-    fn federation(&self) -> anyhow::Result<router::Federation> {
+    fn federation(&self, lifecycle: &Lifecycle) -> anyhow::Result<router::Federation> {
         Ok(router::Federation {
             config: self.config.clone(),
             home: self.home.clone(),
-            lifecycle: self.lifecycle.clone(),
+            lifecycle: lifecycle.clone(),
             sources: self.args.engines.sources()?,
             progress: self.progress(),
             subgraphs: router::subgraphs(&self.config),

@@ -5,6 +5,7 @@
 //! chain for the log and never show it to a caller.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -155,7 +156,7 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
 
 /// A failure on its way out: what the caller may know, and the chain that only
 /// the log may know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiError {
     pub kind: Kind,
     pub code: &'static str,
@@ -167,10 +168,11 @@ pub struct ApiError {
     more: Option<Box<More>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct More {
     exact: BTreeMap<String, Box<RawValue>>,
-    source: Option<anyhow::Error>,
+    source: Option<Arc<anyhow::Error>>,
+    logged: bool,
 }
 
 impl ApiError {
@@ -188,7 +190,8 @@ impl ApiError {
 
     pub fn internal(source: impl Into<anyhow::Error>) -> Self {
         let mut error = ApiError::new(Kind::Internal, "internal", "");
-        error.more = Some(Box::new(More { source: Some(source.into()), ..More::default() }));
+        error.more =
+            Some(Box::new(More { source: Some(Arc::new(source.into())), ..More::default() }));
         error
     }
 
@@ -265,8 +268,16 @@ impl ApiError {
         serde_json::to_vec(&members).unwrap_or_default()
     }
 
+    /// Logs the failure now: it is told to several callers, and logged for none.
+    pub(crate) fn logged(mut self) -> Self {
+        self.log();
+        self.more.get_or_insert_default().logged = true;
+        self
+    }
+
     pub(crate) fn log(&self) {
-        if self.kind == Kind::Internal {
+        let logged = self.more.as_ref().is_some_and(|m| m.logged);
+        if self.kind == Kind::Internal && !logged {
             let source = self.more.as_ref().and_then(|m| m.source.as_ref());
             let chain = source.map(|s| format!("{s:#}")).unwrap_or_default();
             tracing::error!(code = self.code, error = chain, "request failed");
@@ -285,7 +296,7 @@ impl<E: Failure> From<E> for ApiError {
             extensions: error.extensions(),
             retry_after: error.retry_after(),
             more: Some(Box::new(More {
-                source: Some(anyhow::Error::new(error)),
+                source: Some(Arc::new(anyhow::Error::new(error))),
                 ..More::default()
             })),
         }

@@ -46,7 +46,7 @@ impl<Q: Clone, A> Gather<Q, A> {
         F: Fn(Vec<Q>) -> Answers,
         Answers: Future<Output = Result<Vec<Result<A, ApiError>>, ApiError>>,
     {
-        loop {
+        'ask: loop {
             let mut answer = self.enqueue(question.clone())?;
             let turn = tokio::select! {
                 biased;
@@ -59,7 +59,7 @@ impl<Q: Clone, A> Gather<Q, A> {
             loop {
                 match answer.try_recv() {
                     Ok(answered) => return answered,
-                    Err(TryRecvError::Closed) => break,
+                    Err(TryRecvError::Closed) => continue 'ask,
                     Err(TryRecvError::Empty) => {}
                 }
                 let Some((questions, callers)) = self.next_round() else { break };
@@ -86,9 +86,10 @@ impl<Q: Clone, A> Gather<Q, A> {
 
     fn next_round(&self) -> Option<(Vec<Q>, Vec<Caller<A>>)> {
         let mut waiting = self.waiting();
-        let size = waiting.len().min(ROUND_SIZE);
-        let round = waiting.drain(..size).filter(|(_, caller)| !caller.is_closed());
-        let (questions, callers): (Vec<Q>, Vec<Caller<A>>) = round.unzip();
+        let still_wanted = std::iter::from_fn(|| waiting.pop_front())
+            .filter(|(_, caller)| !caller.is_closed())
+            .take(ROUND_SIZE);
+        let (questions, callers): (Vec<Q>, Vec<Caller<A>>) = still_wanted.unzip();
         (!questions.is_empty()).then_some((questions, callers))
     }
 
@@ -99,16 +100,20 @@ impl<Q: Clone, A> Gather<Q, A> {
 
 /// A caller that is gone asks again if it still cares.
 fn tell<A>(callers: Vec<Caller<A>>, answers: Result<Vec<Answered<A>>, ApiError>) {
-    match answers {
+    let counted = answers.and_then(|answers| match answers.len() == callers.len() {
+        true => Ok(answers),
+        false => {
+            let (told, asked) = (answers.len(), callers.len());
+            Err(ApiError::internal(anyhow::anyhow!("{told} answers to {asked} questions")))
+        }
+    });
+    match counted {
         Ok(answers) => {
             callers.into_iter().zip(answers).for_each(|(caller, answer)| drop(caller.send(answer)));
         }
         Err(error) => {
-            tracing::warn!(code = error.code, asked = callers.len(), "a shared read failed");
-            for caller in callers {
-                let alike = ApiError::new(error.kind, error.code, error.detail.clone());
-                drop(caller.send(Err(alike)));
-            }
+            let error = error.logged();
+            callers.into_iter().for_each(|caller| drop(caller.send(Err(error.clone()))));
         }
     }
 }
@@ -160,6 +165,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_has_a_turn_and_waits_for_a_caller_that_is_gone_asks_again() {
+        let gather = Gather::default();
+        let stuck = |_: Vec<usize>| std::future::pending();
+        let mut leaders = Box::pin(futures_util::future::join(
+            Box::pin(gather.ask(1, stuck)),
+            Box::pin(gather.ask(2, stuck)),
+        ));
+        assert!(futures_util::poll!(&mut leaders).is_pending());
+        let mut third = Box::pin(gather.ask(3, doubled));
+        assert!(futures_util::poll!(&mut third).is_pending());
+        let mut fourth = Box::pin(gather.ask(4, stuck));
+        assert!(futures_util::poll!(&mut fourth).is_pending());
+        // Each of them has a turn now; the fourth uses it first and asks for both.
+        drop(leaders);
+        assert!(futures_util::poll!(&mut fourth).is_pending());
+        let _fifth = gather.enqueue(5).unwrap();
+        assert!(futures_util::poll!(&mut third).is_pending(), "it asks for the fifth");
+        drop(fourth);
+        assert_eq!(third.await.unwrap(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_question_behind_a_whole_round_of_gone_callers_is_asked() {
+        let gather = Gather::default();
+        let stuck = |_: Vec<usize>| std::future::pending();
+        let mut leaders = Box::pin(futures_util::future::join(
+            Box::pin(gather.ask(0, stuck)),
+            Box::pin(gather.ask(1, stuck)),
+        ));
+        assert!(futures_util::poll!(&mut leaders).is_pending());
+        let gone: Vec<_> = (0..ROUND_SIZE).map(|n| gather.enqueue(n).unwrap()).collect();
+        let mut waiting = Box::pin(gather.ask(3, doubled));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop((leaders, gone));
+        assert_eq!(waiting.await.unwrap(), 6);
+    }
+
+    #[tokio::test]
     async fn a_round_that_fails_fails_for_all_of_it() {
         let gather = Gather::<usize, usize>::default();
         let failing = async |_: Vec<usize>| Err(ApiError::unavailable("test.away", "away"));
@@ -167,6 +210,14 @@ mod tests {
         for answer in futures_util::future::join_all(asks).await {
             let error = answer.unwrap_err();
             assert_eq!((error.kind, error.code), (Kind::Unavailable, "test.away"));
+            assert_eq!(error.retry_after, Some(std::time::Duration::from_secs(1)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_round_with_an_answer_too_few_fails() {
+        let gather = Gather::<usize, usize>::default();
+        let error = gather.ask(1, async |_| Ok(Vec::new())).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Internal);
     }
 }

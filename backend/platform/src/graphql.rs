@@ -20,7 +20,7 @@ mod scalars;
 mod serve;
 
 pub use batch::{Batch, Failed, batch};
-pub use errors::{caller, held, or_null, signed_in};
+pub use errors::{caller, found, held, or_null, signed_in};
 pub use ids::NodeId;
 pub use once::{idempotent, idempotent_if};
 pub use pages::{Connection, connection, connection_of, page_cost, paging};

@@ -8,7 +8,7 @@ use contracts::graph::SUBGRAPHS_PATH;
 use platform::config::{Config, DatabaseMode};
 use platform::engines::binary::{self, Sources};
 use platform::engines::home::Home;
-use platform::engines::router::{Router, RouterConfig};
+use platform::engines::router::{self, Router, RouterConfig};
 use platform::engines::{Progress, pins, supervisor};
 use platform::lifecycle::Lifecycle;
 
@@ -19,6 +19,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 pub struct Federation {
     pub config: Config,
     pub home: Home,
+    /// Its own: it ends when the gateway has answered everybody.
     pub lifecycle: Lifecycle,
     pub sources: Sources,
     pub progress: Progress,
@@ -59,7 +60,13 @@ impl Federation {
             subgraphs: self.subgraphs.clone(),
             introspection: self.explorable()?,
         };
-        let router = Router::start(config).await?;
+        let router = tokio::select! {
+            router = Router::start(config) => router?,
+            () = self.lifecycle.draining() => {
+                router::stop_leftovers(&self.home).await;
+                return Ok(());
+            }
+        };
         tracing::info!("the federation router serves");
         tokio::select! {
             reason = supervisor::given_up(router.state()) => Err(anyhow::anyhow!(reason)),

@@ -25,6 +25,7 @@ const TWICE: &[&str] = &["inventory", "orders"];
 const FIRST_PORT: u16 = 20;
 const STOP_PLAN: &[(Signal, Duration)] = &[(Signal::SIGTERM, Duration::from_secs(12))];
 const READY_DEADLINE: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// A service process and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,7 @@ pub async fn start(
     ColumnCipher::load_or_create(&config.ground.auth.column_key_file)?;
     stop_leftovers(home).await;
     let program = std::env::current_exe().context("finding this program")?;
+    let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build()?;
     let started = parts.iter().map(|part| {
         let process = Process {
             part: part.clone(),
@@ -98,6 +100,7 @@ pub async fn start(
             program: program.clone(),
             arguments: arguments(part, home, flags),
             settings: settings(part, parts, config),
+            client: client.clone(),
         };
         Supervisor::start(process)
     });
@@ -167,6 +170,7 @@ struct Process {
     program: PathBuf,
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
+    client: reqwest::Client,
 }
 
 impl Engine for Process {
@@ -201,7 +205,7 @@ impl Engine for Process {
 
     async fn ready(&self) -> Result<bool, EngineError> {
         let address = format!("http://127.0.0.1:{}/readyz", self.part.internal);
-        let answer = reqwest::get(address).await;
+        let answer = self.client.get(address).send().await;
         Ok(answer.is_ok_and(|answer| answer.status().is_success()))
     }
 }

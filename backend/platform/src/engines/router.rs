@@ -59,13 +59,12 @@ impl Router {
     /// One line: the port is taken, or the router's last words.
     pub async fn start(config: RouterConfig) -> Result<Self, EngineError> {
         let log = LogFile::new(config.home.log("router"));
-        let client =
-            reqwest::Client::builder().timeout(ANSWER_WITHIN).build().map_err(|error| {
-                EngineError::Failed {
-                    engine: "the router",
-                    reason: format!("check failed: {error}"),
-                }
-            })?;
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WITHIN).build().map_err(
+            |error| EngineError::Failed {
+                engine: "the router",
+                reason: format!("check failed: {error}"),
+            },
+        )?;
         let server = Server { config, log, client };
         server.write_settings()?;
         Ok(Self { supervisor: Supervisor::start(server).await? })

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use crate::error::ApiError;
 use crate::trace;
 
-/// Keys of one statement, at most; more are asked for in several.
+/// Keys of one statement; more are asked for in several.
 const AT_ONCE: usize = 5_000;
 
 /// Gathers what the objects of one answer ask for, and asks once.
@@ -44,20 +44,30 @@ where
     type Error = Failed;
 
     async fn load(&self, keys: &[K]) -> Result<HashMap<K, V>, Failed> {
-        (self.ask)(keys.to_vec()).await.map_err(|error| Failed(Arc::new(error)))
+        let mut found = HashMap::with_capacity(keys.len());
+        for some in keys.chunks(AT_ONCE) {
+            let asked = (self.ask)(some.to_vec()).await;
+            found.extend(asked.map_err(|error| Failed(Arc::new(error.logged())))?);
+        }
+        Ok(found)
     }
 }
 
-/// A batch over `ask`, for one request: what it finds is of one caller.
-pub fn batch<K, V, F>(ask: impl Fn(Vec<K>) -> F + Send + Sync + 'static) -> Batch<K, V>
+/// A batch that asks `state`, for one request: what it finds is of one caller.
+pub fn batch<S, K, V, F>(
+    state: &S,
+    ask: impl Fn(S, Vec<K>) -> F + Send + Sync + 'static,
+) -> Batch<K, V>
 where
+    S: Clone + Send + Sync + 'static,
     K: Send + Sync + Hash + Eq + Clone + 'static,
     V: Send + Sync + Clone + 'static,
     F: Future<Output = Result<HashMap<K, V>, ApiError>> + Send + 'static,
 {
-    let context = trace::current();
-    let ask: Ask<K, V> = Arc::new(move |keys| Box::pin(ask(keys)));
-    // Awaited by the request that asks; it ends with the answer.
+    let (state, context) = (state.clone(), trace::current());
+    let ask: Ask<K, V> = Arc::new(move |keys| Box::pin(ask(state.clone(), keys)));
+    // Awaited by the request that asks. When that is dropped it goes on, as long as
+    // its statements may take.
     let spawn = move |work| tokio::spawn(trace::within(context.clone(), work));
     DataLoader::new(Fetch { ask }, spawn).max_batch_size(AT_ONCE)
 }

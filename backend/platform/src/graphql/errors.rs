@@ -32,6 +32,15 @@ pub async fn or_null<T>(
     })
 }
 
+/// Null instead of 404.
+pub fn found<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What is told of an error whose inside nobody may see.
 const INTERNAL: &str = "Something went wrong here.";
 

@@ -7,7 +7,7 @@ use async_graphql::{Interface, SimpleObject, Union};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ApiError, Kind};
+use crate::error::ApiError;
 use crate::idempotency::Answer;
 
 /// One wrong field of an input.
@@ -85,21 +85,7 @@ pub enum CommonRefusal {
 impl CommonRefusal {
     /// The refusal that `error` is; the error again when it is none to expect.
     pub fn of(error: ApiError) -> Result<Self, ApiError> {
-        let known = matches!(
-            error.kind,
-            Kind::Unparseable
-                | Kind::Invalid
-                | Kind::NotFound
-                | Kind::Conflict
-                | Kind::Stale
-                | Kind::Refused
-                | Kind::Declined
-        );
-        if !known {
-            return Err(error);
-        }
-        let problem = error.problem();
-        CommonRefusal::of_problem(problem).ok_or(error)
+        CommonRefusal::of_problem(error.problem()).ok_or(error)
     }
 
     /// The refusal that a problem document tells of; none when it tells of an
@@ -165,6 +151,7 @@ pub fn outcome_of_answer<T: DeserializeOwned, R>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn expected_failures_become_refusals_and_the_others_stay_errors() {

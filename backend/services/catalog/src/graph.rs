@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, EmptySubscription, ID, Object, Result, Schema};
 use platform::graphql::{
-    Batch, Connection, NodeId, Refusal, Subgraph, batch, caller, connection, held, limited,
+    Batch, Connection, NodeId, Refusal, Subgraph, batch, caller, connection, found, held, limited,
     or_null, page_cost, paging,
 };
 use shared_types::{ProductId, Sku};
@@ -39,19 +39,11 @@ pub fn graph(app: App) -> Subgraph {
 }
 
 fn products(app: &App) -> Products {
-    let app = app.clone();
-    batch(move |ids: Vec<ProductId>| {
-        let app = app.clone();
-        async move { queries::products_by_id(&app, &ids).await }
-    })
+    batch(app, |app, ids| async move { queries::products_by_id(&app, &ids).await })
 }
 
 fn products_by_sku(app: &App) -> ProductsBySku {
-    let app = app.clone();
-    batch(move |skus: Vec<Sku>| {
-        let app = app.clone();
-        async move { queries::products_by_sku(&app, &skus).await }
-    })
+    batch(app, |app, skus| async move { queries::products_by_sku(&app, &skus).await })
 }
 
 /// The product with this id, when the caller may see it.
@@ -81,11 +73,8 @@ impl Query {
                 return find(ctx, id).await;
             }
             let app = held::<App>(ctx)?;
-            match queries::product(app, caller(ctx), named).await {
-                Ok(found) => Ok(Some(Product::of(&found, app.config.low_at))),
-                Err(error) if error.kind == platform::Kind::NotFound => Ok(None),
-                Err(error) => Err(error.into()),
-            }
+            let product = found(queries::product(app, caller(ctx), named).await)?;
+            Ok(product.map(|product| Product::of(&product, app.config.low_at)))
         })
         .await
     }

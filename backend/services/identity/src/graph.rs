@@ -28,11 +28,8 @@ pub fn graph(app: App) -> Subgraph {
     let schema = limited(schema).finish();
     let verifier = app.ctx.verifier.clone();
     Subgraph::new("identity", schema, verifier, move |request| {
-        let app = app.clone();
-        let users: Users = batch(move |ids: Vec<UserId>| {
-            let app = app.clone();
-            async move { accounts::accounts(&app, &ids).await }
-        });
+        let users: Users =
+            batch(&app, |app, ids| async move { accounts::accounts(&app, &ids).await });
         request.data(users)
     })
 }

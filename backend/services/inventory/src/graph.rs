@@ -31,15 +31,13 @@ pub fn graph(room: Stockroom, verifier: Verifier) -> Subgraph {
         .data(room.clone());
     let schema = limited(schema).finish();
     Subgraph::new("inventory", schema, verifier, move |request| {
-        let (of_products, of_skus) = (room.clone(), room.clone());
-        let products: Products = batch(move |ids: Vec<ProductId>| {
-            let room = of_products.clone();
-            async move { queries::find_availabilities(&room, &ids).await }
-        });
-        let skus: Skus = batch(move |skus: Vec<Sku>| {
-            let room = of_skus.clone();
-            async move { queries::find_skus(&room, &skus).await }
-        });
+        let products: Products =
+            batch(
+                &room,
+                |room, ids| async move { queries::find_availabilities(&room, &ids).await },
+            );
+        let skus: Skus =
+            batch(&room, |room, skus| async move { queries::find_skus(&room, &skus).await });
         request.data(products).data(skus)
     })
 }

@@ -135,7 +135,7 @@ pub async fn find_product_stock(
     product_id: ProductId,
 ) -> Result<Option<ProductStock>, ApiError> {
     let variants: Vec<Stock> =
-        of_product(room, product_id).await?.items.values().map(stock_of).collect();
+        of_products(room, &[product_id]).await?.items.values().map(stock_of).collect();
     if variants.is_empty() {
         return Ok(None);
     }
@@ -151,9 +151,9 @@ pub async fn find_product_stock(
     }))
 }
 
-async fn of_product(room: &Stockroom, product: ProductId) -> Result<Shelf, ApiError> {
+async fn of_products(room: &Stockroom, products: &[ProductId]) -> Result<Shelf, ApiError> {
     let mut connection = room.pool.acquire().await?;
-    Ok(store::shelf::of_product(&mut connection, product).await?)
+    Ok(store::shelf::of_products(&mut connection, products).await?)
 }
 
 /// Sku keys of a product.
@@ -161,7 +161,7 @@ pub async fn keys_of_product(
     room: &Stockroom,
     product: ProductId,
 ) -> Result<Vec<String>, ApiError> {
-    Ok(of_product(room, product).await?.items.into_keys().collect())
+    Ok(of_products(room, &[product]).await?.items.into_keys().collect())
 }
 
 /// Bands per variant; units only where `with_units`.
@@ -170,7 +170,7 @@ pub async fn find_availability(
     product_id: ProductId,
     with_units: bool,
 ) -> Result<Option<ProductInventory>, ApiError> {
-    let shelf = of_product(room, product_id).await?;
+    let shelf = of_products(room, &[product_id]).await?;
     Ok(availability_of(product_id, shelf.items.values(), with_units))
 }
 
@@ -180,8 +180,7 @@ pub async fn find_availabilities(
     room: &Stockroom,
     products: &[ProductId],
 ) -> Result<HashMap<ProductId, ProductInventory>, ApiError> {
-    let mut connection = room.pool.acquire().await?;
-    let shelf = store::shelf::of_products(&mut connection, products).await?;
+    let shelf = of_products(room, products).await?;
     let mut by_product: HashMap<ProductId, Vec<&Item>> = HashMap::new();
     for item in shelf.items.values() {
         by_product.entry(item.product_id).or_default().push(item);

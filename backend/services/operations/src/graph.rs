@@ -7,12 +7,12 @@ mod redrive;
 use async_graphql::{
     Context, EmptySubscription, ID, InputObject, Object, Result, Schema, SimpleObject,
 };
+use platform::ApiError;
 use platform::auth::Principal;
 use platform::graphql::{
-    Connection, DateTime, Long, NodeId, Refusal, Subgraph, connection, held, limited, or_null,
-    page_cost, paging, signed_in,
+    Connection, DateTime, Long, NodeId, Refusal, Subgraph, connection, found, held, limited,
+    or_null, page_cost, paging, signed_in,
 };
-use platform::{ApiError, Kind};
 use shared_types::operations as told;
 
 use crate::App;
@@ -46,15 +46,6 @@ fn given(text: Option<String>) -> Option<String> {
 
 fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
-}
-
-/// Null instead of 404.
-fn found<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind == Kind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// What the audit log is searched by; exact.

@@ -11,14 +11,12 @@ mod refusals;
 use std::sync::Arc;
 
 use async_graphql::{Context, EmptySubscription, ID, Object, Result, Schema};
-use platform::ApiError;
 use platform::graphql::{
-    Batch, Connection, NodeId, Subgraph, batch, caller, held, limited, or_null, page_cost, paging,
-    signed_in,
+    Batch, Connection, NodeId, Subgraph, batch, caller, connection, held, limited, or_null,
+    page_cost, paging, signed_in,
 };
-use platform::paging::cursor;
-use shared_types::OrderId;
 use shared_types::orders::{OrderItem as Item, StatusChange};
+use shared_types::{OrderId, Page};
 
 use crate::app::App;
 use crate::commands::access::may_see;
@@ -46,27 +44,15 @@ pub fn graph(app: Arc<App>) -> Subgraph {
 }
 
 fn orders(app: &Arc<App>) -> Orders {
-    let app = app.clone();
-    batch(move |ids: Vec<OrderId>| {
-        let app = app.clone();
-        async move { queries::stored_orders(&app, &ids).await }
-    })
+    batch(app, |app, ids| async move { queries::stored_orders(&app, &ids).await })
 }
 
 fn items(app: &Arc<App>) -> Items {
-    let app = app.clone();
-    batch(move |ids: Vec<OrderId>| {
-        let app = app.clone();
-        async move { queries::items_of(&app, &ids).await }
-    })
+    batch(app, |app, ids| async move { queries::items_of(&app, &ids).await })
 }
 
 fn histories(app: &Arc<App>) -> Histories {
-    let app = app.clone();
-    batch(move |ids: Vec<OrderId>| {
-        let app = app.clone();
-        async move { queries::histories_of(&app, &ids).await }
-    })
+    batch(app, |app, ids| async move { queries::histories_of(&app, &ids).await })
 }
 
 /// The order that `id` names, when the caller may see it.
@@ -108,15 +94,11 @@ impl Query {
             let page = queries::list_orders(app, caller, &filter, &paging(first, after)).await?;
             let ids = page.items.iter().map(|o| o.order_id);
             let mut stored = held::<Orders>(ctx)?.load_many(ids).await?;
-            let mut shown = Connection::new(false, page.page_info.has_next_page);
-            for summary in page.items {
-                let at = cursor(&(summary.created_at, summary.order_id));
-                let at = at.ok_or_else(|| ApiError::internal(anyhow::anyhow!("no cursor")))?;
-                // An order never goes; the list was read a moment ago.
-                let Some(stored) = stored.remove(&summary.order_id) else { continue };
-                shown.edges.push(async_graphql::connection::Edge::new(at, Order::stored(stored)));
-            }
-            Ok(Some(shown))
+            // An order never goes; the list was read a moment ago.
+            let items = page.items.iter().filter_map(|o| stored.remove(&o.order_id)).collect();
+            let page = Page { items, page_info: page.page_info };
+            let key = |stored: &Arc<StoredOrder>| (stored.order.created_at, stored.order.order_id);
+            Ok(Some(connection(page, key, Order::stored)?))
         })
         .await
     }

@@ -152,7 +152,7 @@ pub async fn histories_of(
 async fn complete(app: &App, stored: StoredOrder) -> Result<Order, ApiError> {
     let mut order = stored.order;
     let mut connection = app.ctx.pool.acquire().await?;
-    order.items = store::orders::items(&mut connection, order.order_id, order.currency).await?;
+    order.items = store::orders::items(&mut connection, order.order_id).await?;
     order.shipping_address = Some(address_in(app, &stored.address_sealed)?);
     order.email = Some(email_in(app, &stored.email_sealed)?);
     Ok(order)

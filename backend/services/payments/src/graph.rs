@@ -37,27 +37,15 @@ pub fn graph(house: House) -> Subgraph {
 }
 
 fn payments(house: &House) -> Payments {
-    let house = house.clone();
-    batch(move |ids: Vec<PaymentId>| {
-        let house = house.clone();
-        async move { intents::payments_by_id(&house, &ids).await }
-    })
+    batch(house, |house, ids| async move { intents::payments_by_id(&house, &ids).await })
 }
 
 fn payments_of_orders(house: &House) -> PaymentsOfOrders {
-    let house = house.clone();
-    batch(move |ids: Vec<OrderId>| {
-        let house = house.clone();
-        async move { intents::payments_of_orders(&house, &ids).await }
-    })
+    batch(house, |house, ids| async move { intents::payments_of_orders(&house, &ids).await })
 }
 
 fn attempts(house: &House) -> Attempts {
-    let house = house.clone();
-    batch(move |wanted: Vec<(PaymentId, bool)>| {
-        let house = house.clone();
-        async move { intents::attempts_of(&house, &wanted).await }
-    })
+    batch(house, |house, wanted| async move { intents::attempts_of(&house, &wanted).await })
 }
 
 pub struct Query;

@@ -39,11 +39,7 @@ pub type Pages = Batch<PricePage, Vec<(i64, told::PriceRecord)>>;
 
 /// Pages of many products with one statement per size and position.
 pub fn pages(app: &App) -> Pages {
-    let app = app.clone();
-    batch(move |wanted: Vec<PricePage>| {
-        let app = app.clone();
-        async move { queries::price_pages(&app, &wanted).await }
-    })
+    batch(app, |app, wanted| async move { queries::price_pages(&app, &wanted).await })
 }
 
 /// The prices of `product`; for merchants.

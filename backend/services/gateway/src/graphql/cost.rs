@@ -1,5 +1,5 @@
-//! What a document costs: how deep, how wide, how many fields once its lists are
-//! as long as they may be.
+//! What a document costs: how deep, how wide, how many fields once its pages are
+//! full and its other lists of the usual length.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use async_graphql_parser::types::{
 };
 use async_graphql_parser::{Positioned, types::Directive, types::FieldDefinition};
 use async_graphql_value::{Name, Value};
+use platform::paging::DEFAULT_PAGE;
 use serde_json::{Map, Value as Json};
 
 use super::Refusal;
 use super::config::GraphqlConfig;
 use super::document::{Document, too_deep};
 
-/// How long a list counts that nobody limits.
+/// How long a list counts that is not paged. Some may be longer, such as the items
+/// of an order: what an answer may hold in all is limited by its bytes.
 const USUAL_LENGTH: u64 = 10;
-/// How long one counts that is paged without saying how long a page is.
-const USUAL_PAGE: u64 = 50;
 /// Spreads and fields within one another, so that fragments in a circle end.
 const MAX_NESTING: usize = 60;
 /// Fields and spreads looked at of one document: fragments can multiply without end.
@@ -217,7 +217,7 @@ impl<'a> Walk<'a> {
         let shape = place.of.and_then(|of| self.schema.types.get(of)).and_then(|t| t.get(name));
         let times = match shape {
             Some(shape) if place.in_connection && shape.list && !shape.paged => 1,
-            Some(shape) if shape.paged => self.page(field).unwrap_or(USUAL_PAGE),
+            Some(shape) if shape.paged => self.page(field).unwrap_or(DEFAULT_PAGE.unsigned_abs()),
             Some(shape) if shape.list => USUAL_LENGTH,
             _ => 1,
         };

@@ -27,33 +27,27 @@ struct Row {
     backordered: i64,
 }
 
-const COLUMNS_BY_KEY: &str = "
-SELECT i.sku_key, i.sku, i.product_id, i.low_threshold, i.backorder_limit, s.warehouse,
-       w.priority, s.on_hand, s.held, s.allocated, s.set_aside, s.safety_stock, s.backordered
-FROM stock s JOIN items i USING (sku_key) JOIN warehouses w ON w.code = s.warehouse
-WHERE s.sku_key = ANY($1)";
+/// A stock row with its item and warehouse.
+macro_rules! rows {
+    () => {
+        "SELECT i.sku_key, i.sku, i.product_id, i.low_threshold, i.backorder_limit, s.warehouse,
+                w.priority, s.on_hand, s.held, s.allocated, s.set_aside, s.safety_stock,
+                s.backordered
+         FROM stock s JOIN items i USING (sku_key) JOIN warehouses w ON w.code = s.warehouse"
+    };
+}
+
+const BY_KEYS: &str = concat!(rows!(), " WHERE s.sku_key = ANY($1)");
 
 /// Locks every row of these skus, in sku order.
-const LOCK: &str = "
-SELECT i.sku_key, i.sku, i.product_id, i.low_threshold, i.backorder_limit, s.warehouse,
-       w.priority, s.on_hand, s.held, s.allocated, s.set_aside, s.safety_stock, s.backordered
-FROM stock s JOIN items i USING (sku_key) JOIN warehouses w ON w.code = s.warehouse
-WHERE s.sku_key = ANY($1)
-ORDER BY s.sku_key, s.warehouse
-FOR UPDATE OF s";
+const LOCK: &str =
+    concat!(rows!(), " WHERE s.sku_key = ANY($1) ORDER BY s.sku_key, s.warehouse FOR UPDATE OF s");
 
-const BY_PRODUCT: &str = "
-SELECT i.sku_key, i.sku, i.product_id, i.low_threshold, i.backorder_limit, s.warehouse,
-       w.priority, s.on_hand, s.held, s.allocated, s.set_aside, s.safety_stock, s.backordered
-FROM stock s JOIN items i USING (sku_key) JOIN warehouses w ON w.code = s.warehouse
-WHERE i.product_id = $1
-ORDER BY i.sku_key LIMIT 10000";
-
-const BY_PRODUCTS: &str = "
-SELECT i.sku_key, i.sku, i.product_id, i.low_threshold, i.backorder_limit, s.warehouse,
-       w.priority, s.on_hand, s.held, s.allocated, s.set_aside, s.safety_stock, s.backordered
-FROM stock s JOIN items i USING (sku_key) JOIN warehouses w ON w.code = s.warehouse
-WHERE i.product_id = ANY($1)";
+const BY_PRODUCTS: &str = concat!(
+    "SELECT listed.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (",
+    rows!(),
+    " WHERE i.product_id = wanted.id ORDER BY i.sku_key LIMIT 10000) AS listed"
+);
 
 pub async fn lock(tx: &mut PgConnection, keys: &[&str]) -> Result<Shelf, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(LOCK).bind(keys).fetch_all(tx).await?;
@@ -61,19 +55,11 @@ pub async fn lock(tx: &mut PgConnection, keys: &[&str]) -> Result<Shelf, sqlx::E
 }
 
 pub async fn read(connection: &mut PgConnection, keys: &[&str]) -> Result<Shelf, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(COLUMNS_BY_KEY).bind(keys).fetch_all(connection).await?;
+    let rows: Vec<Row> = sqlx::query_as(BY_KEYS).bind(keys).fetch_all(connection).await?;
     Ok(shelf_of(rows))
 }
 
-pub async fn of_product(
-    connection: &mut PgConnection,
-    product: ProductId,
-) -> Result<Shelf, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(BY_PRODUCT).bind(product).fetch_all(connection).await?;
-    Ok(shelf_of(rows))
-}
-
-/// The stock of several products at once.
+/// The stock of these products.
 pub async fn of_products(
     connection: &mut PgConnection,
     products: &[ProductId],

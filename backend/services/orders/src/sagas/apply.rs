@@ -351,7 +351,7 @@ async fn event_of(
     }
     let items = match &loaded.items {
         Some(items) => items.to_vec(),
-        None => store::orders::ordered_items(connection, order_id, currency).await?,
+        None => store::orders::ordered_items(connection, order_id).await?,
     };
     if fact == Fact::Confirmed {
         return Ok(Some(outbox.row(&OrderConfirmed { order_id, items })?));

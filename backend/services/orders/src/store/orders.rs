@@ -185,24 +185,12 @@ pub struct StoredOrder {
     pub address_sealed: Vec<u8>,
 }
 
-/// What [`stored`] reads.
-const ORDERS: &str = "SELECT order_id, number, owner, status, stage, currency, subtotal_minor,
-    discount_minor, tax_minor, shipping_minor, total_minor, refunded_minor, hold_expires_at,
-    last_decline, email_sealed, address_sealed, created_at, updated_at
-    FROM orders WHERE order_id = ANY($1)";
-
-const ORDER: &str = "SELECT order_id, number, owner, status, stage, currency, subtotal_minor,
-    discount_minor, tax_minor, shipping_minor, total_minor, refunded_minor, hold_expires_at,
-    last_decline, email_sealed, address_sealed, created_at, updated_at
-    FROM orders WHERE order_id = $1";
-
 /// The order without its items.
 pub async fn find(
     tx: &mut PgConnection,
     order_id: OrderId,
 ) -> Result<Option<StoredOrder>, sqlx::Error> {
-    let row = sqlx::query(ORDER).bind(order_id).fetch_optional(tx).await?;
-    row.as_ref().map(stored).transpose()
+    Ok(find_many(tx, &[order_id]).await?.pop())
 }
 
 /// Orders without their items.
@@ -210,7 +198,15 @@ pub async fn find_many(
     tx: &mut PgConnection,
     order_ids: &[OrderId],
 ) -> Result<Vec<StoredOrder>, sqlx::Error> {
-    let rows = sqlx::query(ORDERS).bind(order_ids).fetch_all(tx).await?;
+    let rows = sqlx::query(
+        "SELECT order_id, number, owner, status, stage, currency, subtotal_minor, discount_minor,
+             tax_minor, shipping_minor, total_minor, refunded_minor, hold_expires_at,
+             last_decline, email_sealed, address_sealed, created_at, updated_at
+         FROM orders WHERE order_id = ANY($1)",
+    )
+    .bind(order_ids)
+    .fetch_all(tx)
+    .await?;
     rows.iter().map(stored).collect()
 }
 
@@ -254,9 +250,8 @@ fn stored(row: &PgRow) -> Result<StoredOrder, sqlx::Error> {
 pub async fn ordered_items(
     tx: &mut PgConnection,
     order_id: OrderId,
-    currency: Currency,
 ) -> Result<Vec<OrderedItem>, sqlx::Error> {
-    let items = items(tx, order_id, currency).await?.into_iter();
+    let items = items(tx, order_id).await?.into_iter();
     let ordered = |i: OrderItem| OrderedItem {
         product_id: i.product_id,
         sku: i.sku,
@@ -269,27 +264,8 @@ pub async fn ordered_items(
 pub async fn items(
     tx: &mut PgConnection,
     order_id: OrderId,
-    currency: Currency,
 ) -> Result<Vec<OrderItem>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT product_id, sku, title, qty, price_minor, line_total_minor
-         FROM order_items WHERE order_id = $1 ORDER BY line_no",
-    )
-    .bind(order_id)
-    .fetch_all(tx)
-    .await?;
-    rows.iter().map(|row| item(row, currency)).collect()
-}
-
-fn item(row: &PgRow, currency: Currency) -> Result<OrderItem, sqlx::Error> {
-    Ok(OrderItem {
-        product_id: row.try_get("product_id")?,
-        sku: row.try_get("sku")?,
-        title: row.try_get("title")?,
-        qty: row.try_get("qty")?,
-        price: amount(row.try_get("price_minor")?, currency),
-        line_total: amount(row.try_get("line_total_minor")?, currency),
-    })
+    Ok(items_of(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default())
 }
 
 /// The items of several orders at once.
@@ -308,8 +284,15 @@ pub async fn items_of(
     .await?;
     let mut found: HashMap<OrderId, Vec<OrderItem>> = HashMap::new();
     for row in &rows {
-        let items = found.entry(row.try_get("order_id")?).or_default();
-        items.push(item(row, row.try_get("currency")?)?);
+        let currency = row.try_get("currency")?;
+        found.entry(row.try_get("order_id")?).or_default().push(OrderItem {
+            product_id: row.try_get("product_id")?,
+            sku: row.try_get("sku")?,
+            title: row.try_get("title")?,
+            qty: row.try_get("qty")?,
+            price: amount(row.try_get("price_minor")?, currency),
+            line_total: amount(row.try_get("line_total_minor")?, currency),
+        });
     }
     Ok(found)
 }
@@ -344,21 +327,7 @@ pub async fn history(
     tx: &mut PgConnection,
     order_id: OrderId,
 ) -> Result<Vec<StatusChange>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT status, at, cause FROM order_status_history WHERE order_id = $1 ORDER BY id",
-    )
-    .bind(order_id)
-    .fetch_all(tx)
-    .await?;
-    rows.iter().map(change).collect()
-}
-
-fn change(row: &PgRow) -> Result<StatusChange, sqlx::Error> {
-    Ok(StatusChange {
-        status: row.try_get("status")?,
-        at: row.try_get("at")?,
-        cause: row.try_get("cause")?,
-    })
+    Ok(histories_of(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default())
 }
 
 /// The histories of several orders at once.
@@ -375,7 +344,11 @@ pub async fn histories_of(
     .await?;
     let mut found: HashMap<OrderId, Vec<StatusChange>> = HashMap::new();
     for row in &rows {
-        found.entry(row.try_get("order_id")?).or_default().push(change(row)?);
+        found.entry(row.try_get("order_id")?).or_default().push(StatusChange {
+            status: row.try_get("status")?,
+            at: row.try_get("at")?,
+            cause: row.try_get("cause")?,
+        });
     }
     Ok(found)
 }

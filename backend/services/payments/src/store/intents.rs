@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use shared_types::payments::{CaptureMethod, PaymentAttempt, PaymentStatus, ProviderCall};
 use shared_types::{AttemptId, Currency, Money, OrderId, PaymentId, Timestamp};
 use sqlx::{FromRow, PgConnection, PgPool};
-use uuid::Uuid;
 
 use super::PaymentRow;
 use super::attempts::{AttemptRow, Claim, Operation};
@@ -160,7 +159,7 @@ struct ListedAttempt {
 
 #[derive(FromRow)]
 struct ListedCall {
-    subject_id: Uuid,
+    attempt_id: AttemptId,
     direction: String,
     provider: String,
     operation: String,
@@ -198,38 +197,51 @@ pub async fn attempts_of(
     .bind(MAX_LISTED)
     .fetch_all(&mut *connection)
     .await?;
-    let ids: Vec<Uuid> = listed.iter().filter(|_| with_calls).map(|a| a.attempt_id.0).collect();
-    let calls: Vec<ListedCall> = match ids.is_empty() {
-        true => Vec::new(),
-        false => calls_of(connection, &ids).await?,
+    let mut calls = match with_calls {
+        true => calls_of(connection, payment_ids).await?,
+        false => HashMap::new(),
     };
     let mut found: HashMap<PaymentId, Vec<PaymentAttempt>> = HashMap::new();
     for attempt in listed {
-        found.entry(attempt.payment_id).or_default().push(told(attempt, &calls));
+        let calls = calls.remove(&attempt.attempt_id).unwrap_or_default();
+        found.entry(attempt.payment_id).or_default().push(told(attempt, calls));
     }
     Ok(found)
 }
 
-/// What was said about each of these attempts, the oldest first.
+/// What was said about each attempt of these payments, the oldest first.
 async fn calls_of(
     connection: &mut PgConnection,
-    attempts: &[Uuid],
-) -> sqlx::Result<Vec<ListedCall>> {
-    sqlx::query_as(
+    payment_ids: &[PaymentId],
+) -> sqlx::Result<HashMap<AttemptId, Vec<ProviderCall>>> {
+    let listed: Vec<ListedCall> = sqlx::query_as(
         "SELECT listed.* FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
-             SELECT subject_id, direction, provider, operation, outcome, message, started_at,
-                 duration_us
-             FROM provider_calls WHERE subject_id = wanted.id ORDER BY id LIMIT $2
-         ) AS listed",
+             SELECT c.id, a.attempt_id, c.direction, c.provider, c.operation, c.outcome, c.message,
+                 c.started_at, c.duration_us
+             FROM payment_attempts a JOIN provider_calls c ON c.subject_id = a.attempt_id
+             WHERE a.payment_id = wanted.id ORDER BY c.id LIMIT $2
+         ) AS listed ORDER BY listed.id",
     )
-    .bind(attempts)
+    .bind(payment_ids)
     .bind(MAX_LISTED)
     .fetch_all(connection)
-    .await
+    .await?;
+    let mut found: HashMap<AttemptId, Vec<ProviderCall>> = HashMap::new();
+    for call in listed {
+        found.entry(call.attempt_id).or_default().push(ProviderCall {
+            direction: call.direction,
+            provider: call.provider,
+            operation: call.operation,
+            outcome: call.outcome,
+            message: call.message,
+            started_at: call.started_at,
+            duration_us: call.duration_us,
+        });
+    }
+    Ok(found)
 }
 
-fn told(attempt: ListedAttempt, calls: &[ListedCall]) -> PaymentAttempt {
-    let of_it = calls.iter().filter(|c| c.subject_id == attempt.attempt_id.0);
+fn told(attempt: ListedAttempt, calls: Vec<ProviderCall>) -> PaymentAttempt {
     PaymentAttempt {
         attempt_id: attempt.attempt_id,
         operation: attempt.operation,
@@ -241,16 +253,6 @@ fn told(attempt: ListedAttempt, calls: &[ListedCall]) -> PaymentAttempt {
         sends: attempt.sends,
         created_at: attempt.created_at,
         settled_at: attempt.settled_at,
-        calls: of_it
-            .map(|call| ProviderCall {
-                direction: call.direction.clone(),
-                provider: call.provider.clone(),
-                operation: call.operation.clone(),
-                outcome: call.outcome.clone(),
-                message: call.message.clone(),
-                started_at: call.started_at,
-                duration_us: call.duration_us,
-            })
-            .collect(),
+        calls,
     }
 }

@@ -200,7 +200,8 @@ impl Browser {
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
         let element = self.element(css).await?;
         let clicked = self.post(&format!("/element/{element}/click"), json!({})).await;
-        // A page that loaded itself anew in between has the same element again.
+        // An order's page loads itself anew as long as something is open, and takes
+        // the element along that was just found. Nothing was clicked then.
         if clicked.as_ref().is_err_and(|e| format!("{e:#}").contains("stale element")) {
             let element = self.element(css).await?;
             self.post(&format!("/element/{element}/click"), json!({})).await?;

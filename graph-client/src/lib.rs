@@ -1,4 +1,5 @@
-//! Questions to the graph, for storefront and console.
+//! Questions to the graph for programs in Rust. Storefront and console ask over REST
+//! so far and do not use it; its documents are the gateway's known ones.
 //!
 //! Each type here is a document in `documents/`; a field that the schema does not
 //! have, or a wrong variable, fails the compilation. The crate sends nothing: it
@@ -20,7 +21,7 @@ use shared_types::{Amount, Timestamp};
 
 /// A moment, as the schema names it.
 pub type DateTime = Timestamp;
-/// A whole number of up to 64 bits, as the schema names it.
+/// A whole number of at most 53 bits, which JSON holds exactly, as the schema names it.
 pub type Long = i64;
 
 /// An exact decimal number: a string on the wire, never a float.
@@ -51,7 +52,10 @@ macro_rules! documents {
             variables_derives = "Clone, Debug, Default, PartialEq"
         )]
         pub struct $name;
-    )*};
+    )*
+        #[cfg(test)]
+        const TEXTS: &[&str] = &[$(include_str!(concat!("../", $path))),*];
+    };
 }
 
 documents! {
@@ -76,13 +80,15 @@ pub fn ask<Q: GraphQLQuery>(variables: Q::Variables) -> QueryBody<Q::Variables> 
 /// answered where only known documents are.
 pub fn by_hash<Q: GraphQLQuery>(variables: Q::Variables) -> Value {
     let body = Q::build_query(variables);
-    let hash: String =
-        Sha256::digest(body.query.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
-        "documentId": format!("sha256:{hash}"),
+        "documentId": format!("sha256:{}", hash(body.query)),
         "operationName": body.operation_name,
         "variables": serde_json::to_value(&body.variables).unwrap_or(Value::Null),
     })
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What came back for a document.
@@ -95,21 +101,20 @@ pub fn read<Q: GraphQLQuery>(body: &[u8]) -> serde_json::Result<Response<Q::Resp
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const KNOWN: &str = include_str!("../../backend/contracts/graphql/documents.json");
 
     #[test]
     fn every_document_is_a_known_one() {
-        let known: Value = serde_json::from_str(KNOWN).unwrap();
-        let variables = product_page::Variables { id: "lamp".to_owned() };
-        let asked = by_hash::<ProductPage>(variables);
+        let known: BTreeMap<String, String> = serde_json::from_str(KNOWN).unwrap();
+        let shipped = TEXTS.iter().map(|text| (hash(text), (*text).to_owned()));
+        assert_eq!(known, shipped.collect());
+        let asked = by_hash::<ProductPage>(product_page::Variables { id: "lamp".to_owned() });
         let hash = asked["documentId"].as_str().unwrap().trim_start_matches("sha256:");
-        assert_eq!(
-            known[hash],
-            ProductPage::build_query(product_page::Variables { id: "x".into() }).query
-        );
-        assert_eq!(known.as_object().unwrap().len(), 5);
+        assert!(known[hash].contains("query ProductPage"), "{asked}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use contracts::graph::SUBGRAPHS_PATH;
-use platform::config::{Config, DatabaseMode};
+use platform::config::{Config, EngineMode};
 use platform::consumer::Consumer;
 use platform::consumer::faults::Faults;
 use platform::engines::home::Home;
@@ -28,11 +28,11 @@ pub async fn databases(
     let database = &config.ground.database;
     let mut found = HashMap::new();
     let endpoint = match database.mode {
-        DatabaseMode::Embedded => {
+        EngineMode::Embedded => {
             let home = Home::open(&config.ground.home)?;
             Some(Endpoint::of(&home, database.port).await?)
         }
-        DatabaseMode::External => None,
+        EngineMode::External => None,
     };
     for target in targets.iter().filter(|t| t.needs_database()) {
         let schema = target.schema();
@@ -97,7 +97,7 @@ pub async fn run(
 
 /// Whether everything that publishes to the event log runs in this process.
 fn publishes_alone(config: &Config, targets: &[&'static Target]) -> bool {
-    config.ground.broker.mode == DatabaseMode::Embedded
+    config.ground.broker.mode == EngineMode::Embedded
         && targets::TARGETS
             .iter()
             .filter(|t| t.in_all && t.needs.contains(&targets::Need::Events))
@@ -265,7 +265,7 @@ pub async fn create_topics(bootstrap: &str) -> anyhow::Result<()> {
 pub fn bootstrap(config: &Config) -> String {
     let broker = &config.ground.broker;
     match broker.mode {
-        DatabaseMode::Embedded => format!("127.0.0.1:{}", broker.port),
-        DatabaseMode::External => broker.bootstrap.clone(),
+        EngineMode::Embedded => format!("127.0.0.1:{}", broker.port),
+        EngineMode::External => broker.bootstrap.clone(),
     }
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use platform::config::{Config, DatabaseMode};
+use platform::config::{Config, EngineMode};
 use platform::engines::binary::Sources;
 use platform::engines::broker::{Broker, BrokerConfig};
 use platform::engines::home::Home;
@@ -168,6 +168,8 @@ impl Shop {
         let patience = self.config.ground.lifecycle.drain();
         let drained = self.lifecycle.stop(patience).await;
         let drained = drained.and(children.router.stop(patience).await);
+        // Also one that was only starting.
+        platform::engines::router::stop_leftovers(&self.home).await;
         // Absent when the shop never opened.
         let _ = std::fs::remove_file(self.home.run_file(ADDRESSES));
         let services = std::mem::take(&mut children.services);
@@ -248,8 +250,8 @@ impl Shop {
     ) -> anyhow::Result<()> {
         let program = async {
             match self.config.ground.broker.mode {
-                DatabaseMode::Embedded => self.broker_program().await,
-                DatabaseMode::External => Ok(None),
+                EngineMode::Embedded => self.broker_program().await,
+                EngineMode::External => Ok(None),
             }
         };
         let database = self.start_database(&mut children.postgres);
@@ -289,7 +291,7 @@ impl Shop {
     }
 
     async fn start_database(&self, slot: &mut Option<Postgres>) -> anyhow::Result<()> {
-        if self.config.ground.database.mode == DatabaseMode::External {
+        if self.config.ground.database.mode == EngineMode::External {
             return Ok(());
         }
         self.console.say("starting PostgreSQL");

@@ -166,7 +166,8 @@ impl Verifier {
             return Err(invalid_token());
         }
         // Another verifier's keys may be others.
-        let ours = |good: &Arc<Good>| good.claims.iss == self.issuer && self.keys.know(&good.kid);
+        let ours =
+            |good: &Arc<Good>| good.claims.iss == self.issuer && self.keys.is_known(&good.kid);
         let claims = match GOOD.get(&digest(token)).filter(ours) {
             Some(good) => good.claims.clone(),
             None => self.check(token).await?,

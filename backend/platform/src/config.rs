@@ -58,7 +58,7 @@ impl Listen {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     /// `embedded` starts a private cluster; `external` uses `url`.
-    pub mode: DatabaseMode,
+    pub mode: EngineMode,
     /// With `{service}` in it where roles or databases differ per service.
     pub url: String,
     pub port: u16,
@@ -67,9 +67,10 @@ pub struct Database {
     pub acquire_timeout_ms: u64,
 }
 
+/// Who runs an engine: `up`, or somebody else.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum DatabaseMode {
+pub enum EngineMode {
     Embedded,
     External,
 }
@@ -77,7 +78,7 @@ pub enum DatabaseMode {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Broker {
-    pub mode: DatabaseMode,
+    pub mode: EngineMode,
     /// `host:port`, comma-separated.
     pub bootstrap: String,
     pub port: u16,
@@ -92,7 +93,7 @@ pub struct Broker {
 #[serde(deny_unknown_fields)]
 pub struct Federation {
     /// `embedded` is started by `up`; `external` answers at `url`.
-    pub mode: DatabaseMode,
+    pub mode: EngineMode,
     /// The address that takes GraphQL requests, such as
     /// `http://router:4000/graphql`.
     pub url: String,
@@ -102,7 +103,7 @@ pub struct Federation {
 
 impl Default for Federation {
     fn default() -> Self {
-        Federation { mode: DatabaseMode::Embedded, url: String::new(), port: 8093 }
+        Federation { mode: EngineMode::Embedded, url: String::new(), port: 8093 }
     }
 }
 
@@ -110,8 +111,8 @@ impl Federation {
     /// Where GraphQL requests go.
     pub fn endpoint(&self) -> String {
         match self.mode {
-            DatabaseMode::Embedded => format!("http://127.0.0.1:{}/graphql", self.port),
-            DatabaseMode::External => self.url.clone(),
+            EngineMode::Embedded => format!("http://127.0.0.1:{}/graphql", self.port),
+            EngineMode::External => self.url.clone(),
         }
     }
 }

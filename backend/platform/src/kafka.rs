@@ -6,7 +6,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::config::{Broker, DatabaseMode};
+use crate::config::{Broker, EngineMode};
 use crate::consumer::RawMessage;
 
 /// Records above this are refused before they are sent.
@@ -19,8 +19,8 @@ const SESSION_TIMEOUT_MS: &str = "6000";
 /// Where the broker listens: `host:port`, comma-separated.
 pub fn bootstrap(broker: &Broker) -> String {
     match broker.mode {
-        DatabaseMode::Embedded => format!("127.0.0.1:{}", broker.port),
-        DatabaseMode::External => broker.bootstrap.clone(),
+        EngineMode::Embedded => format!("127.0.0.1:{}", broker.port),
+        EngineMode::External => broker.bootstrap.clone(),
     }
 }
 
@@ -74,7 +74,7 @@ pub fn producer(broker: &Broker, name: &str) -> ClientConfig {
 /// record. A short wait is for quiet times only: ten thousand messages behind,
 /// 50 ms brought 5 messages a second where 5 s brought 2,000.
 pub fn patient(broker: &Broker, live: &ClientConfig) -> Option<ClientConfig> {
-    if broker.mode != DatabaseMode::Embedded {
+    if broker.mode != EngineMode::Embedded {
         return None;
     }
     let mut patient = live.clone();
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn configured_properties_reach_every_client() {
         let broker = Broker {
-            mode: DatabaseMode::External,
+            mode: EngineMode::External,
             bootstrap: "kafka:9092".into(),
             port: 1,
             properties: [("security.protocol".to_owned(), "ssl".to_owned())].into(),

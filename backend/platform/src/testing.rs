@@ -22,7 +22,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 pub use client::{Client, TestAnswer, TestRequest};
 pub use events::{OutboxRow, OutgoingEvent, deliver, deliver_raw, drain_outbox, outbox, outbox_of};
 
-pub use graph::{Graph, GraphAnswer, checked_in_sdl};
+pub use graph::{Graph, GraphAnswer};
 pub use statements::Statements;
 
 use crate::audit::Audit;

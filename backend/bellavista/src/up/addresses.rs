@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
-use platform::config::{Config, DatabaseMode};
+use platform::config::{Config, EngineMode};
 use platform::engines::home::Home;
 use platform::engines::postgres;
 
@@ -49,7 +49,7 @@ pub fn list(config: &Config, demo: bool) -> anyhow::Result<Vec<(&'static str, St
         all.push(("wsdl", format!("http://127.0.0.1:{port}/soap/payment?wsdl")));
         all.push(("payment-simulator", format!("http://127.0.0.1:{port}/")));
     }
-    if ground.database.mode == DatabaseMode::Embedded {
+    if ground.database.mode == EngineMode::Embedded {
         let (user, database) = (postgres::ADMIN, postgres::DATABASE);
         let port = ground.database.port;
         all.push(("database", format!("postgres://{user}@127.0.0.1:{port}/{database}")));

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use contracts::graph::SUBGRAPHS_PATH;
-use platform::config::{Config, DatabaseMode};
+use platform::config::{Config, EngineMode};
 use platform::engines::binary::{self, Sources};
 use platform::engines::home::Home;
-use platform::engines::router::{self, Router, RouterConfig};
+use platform::engines::router::{Router, RouterConfig};
 use platform::engines::{Progress, pins, supervisor};
 use platform::lifecycle::Lifecycle;
 
@@ -31,7 +31,7 @@ impl Federation {
     /// Keeps a router alive until the drain. It may have to be built first, and
     /// may fail: only `/graphql` waits for it.
     pub fn spawn(self) {
-        if self.config.ground.federation.mode == DatabaseMode::External {
+        if self.config.ground.federation.mode == EngineMode::External {
             return;
         }
         let lifecycle = self.lifecycle.clone();
@@ -62,10 +62,7 @@ impl Federation {
         };
         let router = tokio::select! {
             router = Router::start(config) => router?,
-            () = self.lifecycle.draining() => {
-                router::stop_leftovers(&self.home).await;
-                return Ok(());
-            }
+            () = self.lifecycle.draining() => return Ok(()),
         };
         tracing::info!("the federation router serves");
         tokio::select! {

@@ -157,7 +157,7 @@ impl PublicKeys {
     }
 
     /// Whether signatures by this key have been taken before.
-    pub(super) fn know(&self, kid: &str) -> bool {
+    pub(super) fn is_known(&self, kid: &str) -> bool {
         self.known.lock().unwrap_or_else(|p| p.into_inner()).contains_key(kid)
     }
 

@@ -1,4 +1,4 @@
-//! A client of one subgraph, and its checked-in schema.
+//! A client of one subgraph.
 
 use serde_json::{Value, json};
 
@@ -86,19 +86,4 @@ impl GraphAnswer {
         let code = |e: &Value| e["extensions"]["code"].as_str().unwrap_or_default().to_owned();
         errors.iter().map(code).collect()
     }
-}
-
-/// Fails unless the schema that is checked in for `subgraph` is the one that
-/// its code makes.
-#[track_caller]
-pub fn checked_in_sdl(subgraph: &Subgraph) {
-    let name = subgraph.name;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/graphql");
-    let kept = std::fs::read_to_string(format!("{folder}/{name}.graphql")).unwrap_or_default();
-    assert!(
-        kept == subgraph.sdl,
-        "contracts/graphql/{name}.graphql is stale: run `bellavista generate`; the code makes\n\
-         -----\n{}-----",
-        subgraph.sdl
-    );
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use platform::config::{Broker, DatabaseMode};
+use platform::config::{Broker, EngineMode};
 use platform::consumer::runner::{Runner, dead_letter_topic, redrive_topic};
 use platform::engines::broker::topics::Topic;
 use platform::outbox::NewEvent;
@@ -101,7 +101,7 @@ impl House {
         let pool = platform::db::pool(options, 24, Duration::from_secs(10), "books");
         let ctx = platform::Context { pool: pool.clone(), ..bench.ctx.clone() };
         let settings = Broker {
-            mode: if broker.is_some() { DatabaseMode::Embedded } else { DatabaseMode::External },
+            mode: if broker.is_some() { EngineMode::Embedded } else { EngineMode::External },
             bootstrap: crate::kafka::external().unwrap_or_default(),
             port,
             properties: Default::default(),

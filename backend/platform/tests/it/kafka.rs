@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use platform::config::{Broker, DatabaseMode};
+use platform::config::{Broker, EngineMode};
 use platform::consumer::runner::REDRIVE_RESULTS;
 use platform::outbox::DEAD_OUTBOX;
 use rdkafka::config::ClientConfig;
@@ -51,7 +51,7 @@ impl Kafka {
             }),
         }
         let broker = Broker {
-            mode: DatabaseMode::External,
+            mode: EngineMode::External,
             bootstrap: external().unwrap_or_else(|| cluster.bootstrap_servers()),
             port: 0,
             properties: BTreeMap::new(),

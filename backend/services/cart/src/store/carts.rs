@@ -25,8 +25,8 @@ pub async fn lock(tx: &mut PgConnection, cart: CartId) -> Result<bool, sqlx::Err
     Ok(found.is_some())
 }
 
-/// Writes the cart down if it is new, and locks it. Two that do so at once meet at
-/// the id, which stands for the owner; a second unique index would fail the later.
+/// Writes the cart down if it is new, and locks it. Of two that do so at once the
+/// later finds the cart of the earlier, by whichever unique index comes first.
 pub async fn ensure(
     tx: &mut PgConnection,
     cart: CartId,
@@ -34,14 +34,18 @@ pub async fn ensure(
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO carts (id, owner, updated_at) VALUES ($1, $2, $3)
-         ON CONFLICT (id) DO UPDATE SET updated_at = excluded.updated_at",
+        "INSERT INTO carts (id, owner, updated_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     )
     .bind(cart)
     .bind(owner)
     .bind(now)
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    sqlx::query("UPDATE carts SET updated_at = $2 WHERE id = $1")
+        .bind(cart)
+        .bind(now)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The catalogue's part of the graph.
 
-use platform::testing::{Graph, Statements, checked_in_sdl};
+use platform::testing::{Graph, Statements};
 use serde_json::{Value, json};
 use shared_types::Role;
 
@@ -24,10 +24,9 @@ const PRODUCT: &str = "{ id productId slug title status price { amount currency 
     variants { sku price { amount currency } } }";
 
 #[tokio::test]
-async fn the_checked_in_schema_is_what_the_code_says_and_what_service_tells() {
+async fn the_schema_is_what_service_tells_and_shows_no_table() {
     let house = house().await;
     let subgraph = house.service.graph.clone().unwrap();
-    checked_in_sdl(&subgraph);
     let told = house.graph().ask("{ _service { sdl } }", json!({})).await.data();
     let told = told["_service"]["sdl"].as_str().unwrap().replace('\t', "  ");
     assert_eq!(told.trim(), subgraph.sdl.trim());
@@ -256,7 +255,8 @@ async fn a_change_names_its_version_and_a_product_can_be_taken_out() {
 async fn hostile_documents_are_refused_before_they_cost_anything() {
     let house = house().await;
     let graph = house.graph();
-    let deep = "{ __schema { types { ofType  name } } }".to_owned();
+    let of_type = "ofType { ".repeat(30);
+    let deep = format!("{{ __schema {{ types {{ {of_type} name {} }} }} }}", "}".repeat(30));
     let wide: String =
         (0..400).map(|n| format!("a{n}: products(filter: {{first: 200}}) {{ title }} ")).collect();
     let nested = format!("{{ {} {} }}", "a { ".repeat(200), "}".repeat(200));

@@ -1,6 +1,6 @@
 //! Identity's part of the graph.
 
-use platform::testing::{self, Bench, Graph, Statements, checked_in_sdl};
+use platform::testing::{self, Bench, Graph, Statements};
 use serde_json::{Value, json};
 use shared_types::{Role, UserId};
 
@@ -9,7 +9,6 @@ use crate::SETTINGS;
 async fn house() -> (Bench, Graph) {
     let bench = testing::house("identity", &identity::MIGRATIONS, SETTINGS).await;
     let service = identity::build(bench.ctx.clone()).unwrap();
-    checked_in_sdl(service.graph.as_ref().unwrap());
     (bench, Graph::of(&service))
 }
 

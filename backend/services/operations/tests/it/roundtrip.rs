@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contracts::events::orders::OrderConfirmed;
 use contracts::topics;
-use platform::config::{Broker, DatabaseMode};
+use platform::config::{Broker, EngineMode};
 use platform::consumer::runner::Runner;
 use platform::consumer::{Consumer, Done, Handle, HandleError};
 use platform::outbox::Envelope;
@@ -68,7 +68,7 @@ async fn a_message_that_died_is_handled_in_its_place_once_it_is_sent_back() {
         cluster.create_topic(&topic, partitions, 1).unwrap();
     }
     let broker = Broker {
-        mode: DatabaseMode::External,
+        mode: EngineMode::External,
         bootstrap: cluster.bootstrap_servers(),
         port: 0,
         properties: BTreeMap::new(),

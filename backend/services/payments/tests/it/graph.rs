@@ -1,6 +1,6 @@
 //! Payments' part of the graph.
 
-use platform::testing::{Graph, Statements, checked_in_sdl};
+use platform::testing::{Graph, Statements};
 use serde_json::{Value, json};
 use shared_types::{GuestId, Role, UserId};
 
@@ -14,10 +14,9 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn the_checked_in_schema_is_what_the_code_says() {
+async fn the_schema_shows_no_table() {
     let shop = Shop::open().await;
     let subgraph = shop.service.graph.clone().unwrap();
-    checked_in_sdl(&subgraph);
     for table in ["payment_attempts", "provider_calls", "amount_minor", "token_sealed"] {
         assert!(!subgraph.sdl.contains(table), "{table} leaks");
     }

@@ -191,20 +191,16 @@ fn cleared(mut entry: Entry) -> Entry {
     let code = code(&entry).to_owned();
     let rule = code.starts_with(|c: char| c.is_ascii_uppercase()) && !code.contains('_');
     if rule || OF_DOCUMENTS.contains(&code.as_str()) {
-        if code == "BAD_USER_INPUT" {
+        if code == "BAD_USER_INPUT" && entry.extensions.contains_key("service") {
+            // Of a value that the router could not know: it may be a long one.
+            entry.message = entry.message.chars().take(MAX_MESSAGE).collect();
+        } else if code == "BAD_USER_INPUT" {
             // What follows is the value as the router's language writes it.
             let cut = entry.message.find(": ").unwrap_or(entry.message.len());
             entry.message.truncate(cut);
             entry.message.push('.');
         }
         entry.extensions.retain(|name, _| name == "code");
-        return entry;
-    }
-    // What a subgraph says of a document before it executes it: an input of its own
-    // that the router did not understand. Everything else of a service has a code.
-    if code.is_empty() && entry.path.is_none() && entry.extensions.contains_key("service") {
-        entry.message = entry.message.chars().take(MAX_MESSAGE).collect();
-        entry.extensions = Map::from_iter([("code".to_owned(), json!("BAD_USER_INPUT"))]);
         return entry;
     }
     let away = code.starts_with("SUBREQUEST_") || code.starts_with("SUBGRAPH_");
@@ -282,12 +278,13 @@ mod tests {
 
     #[test]
     fn a_value_that_a_service_cannot_read_is_the_callers_to_mend() {
-        let message = "Invalid value for argument \"filter.first\", expected type \"Int\"";
-        let told = answer(json!([{ "message": message, "extensions": { "service": "catalog" } }]));
-        assert_eq!(
-            told["errors"],
-            json!([{ "message": message, "extensions": { "code": "BAD_USER_INPUT" } }])
-        );
+        let message = "Failed to parse \"Decimal\": must be a plain decimal number";
+        let extensions = json!({ "code": "BAD_USER_INPUT", "service": "catalog" });
+        let entry = json!({ "message": message, "path": ["a"], "extensions": extensions });
+        let told = answer(json!([entry]));
+        let extensions = json!({ "code": "BAD_USER_INPUT" });
+        let wanted = json!({ "message": message, "path": ["a"], "extensions": extensions });
+        assert_eq!(told["errors"], json!([wanted]));
     }
 
     #[test]

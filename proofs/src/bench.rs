@@ -8,6 +8,7 @@
 
 mod books;
 mod cpu;
+pub mod graphql;
 pub mod hot_sku;
 mod load;
 mod machine;

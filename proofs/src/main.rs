@@ -90,6 +90,9 @@ enum Bench {
     /// Reservations of one sku through gRPC, beside what a row lock and an
     /// atomic update reach on the same server.
     HotSku(bench::hot_sku::Args),
+    /// The product page over the graph, beside Apollo's gateway, and what each layer
+    /// on the way costs.
+    Graphql(bench::graphql::Args),
     /// Refusals of a sold-out sku, and what they do to other buyers.
     Soldout(bench::soldout::Args),
     /// What a payment costs beyond its gateway, and payments per second.
@@ -133,6 +136,7 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
         Command::Bench(Bench::Orders(args)) => bench::run(&shop, &args).await,
         Command::Bench(Bench::Saga(args)) => bench::saga::run(&shop, &args).await,
         Command::Bench(Bench::HotSku(args)) => bench::hot_sku::run(&shop, &args).await,
+        Command::Bench(Bench::Graphql(args)) => bench::graphql::run(&shop, &args).await,
         Command::Bench(Bench::Soldout(args)) => bench::soldout::run(&shop, &args).await,
         Command::Bench(Bench::Replay(args)) => bench::replay::run(&shop, &args).await,
         Command::Bench(Bench::Payments(args)) => bench::payments::run(&shop, &args).await,

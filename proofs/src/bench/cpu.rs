@@ -1,10 +1,11 @@
 //! What the shop's processes cost, from `/proc`: the shop, its database, its
-//! event log, and this generator. Nothing on other systems.
+//! event log, its federation router, and this generator. Nothing on other systems.
 
 use std::collections::BTreeMap;
 
-/// Processes that belong to a shop, by the name the kernel shows.
-const NAMES: [&str; 4] = ["bellavista", "postgres", "nisshi", "proofs"];
+/// Processes that belong to a shop, by the name the kernel shows; of engines, which
+/// carry their version in it, by what stands before that.
+const NAMES: [&str; 5] = ["bellavista", "postgres", "nisshi", "hive_router", "proofs"];
 /// Linux counts processor time in hundredths of a second.
 const MS_PER_TICK: u64 = 10;
 const KIB_PER_PAGE: u64 = 4;
@@ -32,7 +33,7 @@ pub fn read() -> BTreeMap<String, Usage> {
     for entry in entries.flatten() {
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         if let Some((name, one)) = parse(&stat)
-            && NAMES.contains(&name)
+            && let Some(name) = NAMES.into_iter().find(|known| is(name, known))
         {
             let all = usage.entry(name.to_owned()).or_default();
             all.cpu_ms += one.cpu_ms;
@@ -40,6 +41,17 @@ pub fn read() -> BTreeMap<String, Usage> {
         }
     }
     usage
+}
+
+/// Whether a process shown as `name` is the `known` program, of whatever version.
+fn is(name: &str, known: &str) -> bool {
+    name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Of one process.
+pub fn of(pid: u32) -> Option<Usage> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse(&stat).map(|(_, usage)| usage)
 }
 
 /// A line of `/proc/<pid>/stat`. Time of ended children counts as well: each
@@ -77,6 +89,12 @@ pub fn spent(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn engines_are_known_by_their_names_without_the_version() {
+        assert!(is("nisshi-0.8.1-x8", "nisshi") && is("hive_router-0.2", "hive_router"));
+        assert!(is("bellavista", "bellavista") && !is("bellavista2", "bellavista"));
+    }
 
     #[test]
     fn a_name_with_spaces_and_brackets_is_no_obstacle() {

@@ -8,11 +8,9 @@ const MOST_TRIALS: u32 = 24;
 /// How long a trial lasts, at most; the rate found is measured in full later.
 const TRIAL_SECONDS: u64 = 10;
 
-/// Doubles until a trial fails, then halves the gap.
+/// The highest rate at which orders are taken.
 pub async fn highest(range: &Range, args: &Args) -> anyhow::Result<u32> {
-    let (mut good, mut bad) = (0, None);
-    let mut rate = args.rate;
-    for _ in 0..MOST_TRIALS {
+    let good = closing_in(args.rate, async |rate| {
         let trial = once(range, args, rate, args.seconds.min(TRIAL_SECONDS)).await?;
         let sustained = sustains(&trial, args.p95);
         println!(
@@ -21,7 +19,22 @@ pub async fn highest(range: &Range, args: &Args) -> anyhow::Result<u32> {
             trial.percentiles,
             trial.answered_per_second
         );
-        if sustained {
+        Ok(sustained)
+    })
+    .await?;
+    anyhow::ensure!(good > 0, "no rate is sustained within {} ms", args.p95);
+    Ok(good)
+}
+
+/// Doubles from `first` until a trial fails, then halves the gap; 0 when not even
+/// one a second is sustained.
+pub async fn closing_in(
+    first: u32,
+    mut sustained: impl AsyncFnMut(u32) -> anyhow::Result<bool>,
+) -> anyhow::Result<u32> {
+    let (mut good, mut bad, mut rate) = (0, None, first);
+    for _ in 0..MOST_TRIALS {
+        if sustained(rate).await? {
             good = rate;
         } else {
             bad = Some(rate);
@@ -31,7 +44,6 @@ pub async fn highest(range: &Range, args: &Args) -> anyhow::Result<u32> {
             None => break,
         }
     }
-    anyhow::ensure!(good > 0, "not even {rate}/s are sustained within {} ms", args.p95);
     Ok(good)
 }
 
@@ -46,32 +58,30 @@ fn next(good: u32, bad: Option<u32>) -> Option<u32> {
 
 /// Percentile within bounds, books right, and no queue that only grew.
 fn sustains(trial: &Measured, p95_ms: u32) -> bool {
-    const KEPT_UP: f64 = 0.95;
     trial.counts()
         && trial.percentiles.p95 <= p95_ms * 1_000
-        && trial.answered_per_second >= f64::from(trial.rate) * KEPT_UP
+        && kept_up(trial.answered_per_second, trial.rate)
+}
+
+/// Whether as many were answered as came.
+pub fn kept_up(answered_per_second: f64, rate: u32) -> bool {
+    const ENOUGH: f64 = 0.95;
+    answered_per_second >= f64::from(rate) * ENOUGH
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_search_closes_in_on_the_limit() {
+    #[tokio::test]
+    async fn the_search_closes_in_on_the_limit() {
         const LIMIT: u32 = 730;
-        let (mut good, mut bad, mut rate, mut trials) = (0, None, 100, 0);
-        loop {
+        let mut trials = 0;
+        let good = closing_in(100, async |rate| {
             trials += 1;
-            if rate <= LIMIT {
-                good = rate;
-            } else {
-                bad = Some(rate);
-            }
-            match next(good, bad) {
-                Some(following) => rate = following,
-                None => break,
-            }
-        }
+            Ok(rate <= LIMIT)
+        });
+        let good = good.await.unwrap();
         assert!(good <= LIMIT && good * 105 >= LIMIT * 100, "{good}");
         assert!(trials <= 12, "{trials}");
         assert_eq!(next(0, Some(1)), None, "nothing is sustained");

@@ -71,6 +71,9 @@ where
     text
 }
 
+/// The code of an error that the document's author has to mend.
+const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+
 type Execute = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
 
 #[derive(Clone)]
@@ -116,7 +119,7 @@ async fn answer(
         Ok(request) => {
             let work = tokio::time::timeout(TIME_LIMIT, (endpoint.execute)(request));
             match work.await {
-                Ok(answer) => form.write(answer),
+                Ok(answer) => form.write(named(answer)),
                 Err(_) => {
                     form.refuse(&ApiError::unavailable("request.timeout", "This took too long."))
                 }
@@ -124,6 +127,19 @@ async fn answer(
         }
         Err(error) => form.refuse(&error),
     }
+}
+
+/// Gives a code to what the engine itself says: of a document beyond the limits, of a
+/// value that a scalar cannot be read from. A failure of ours has a code, and one that
+/// forgot to has a source; it stays without, so that nobody is told what it says.
+fn named(mut answer: Answer) -> Answer {
+    for error in answer.errors.iter_mut().filter(|error| error.source.is_none()) {
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            extensions.set("code", BAD_USER_INPUT);
+        }
+    }
+    answer
 }
 
 async fn read(
@@ -226,5 +242,45 @@ impl Form {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{EmptyMutation, EmptySubscription, Object};
+
+    use super::*;
+    use crate::graphql::Decimal;
+
+    struct Query;
+
+    #[Object]
+    impl Query {
+        async fn half(&self, of: Decimal) -> async_graphql::Result<Decimal> {
+            Ok(of)
+        }
+
+        async fn forgotten(&self) -> async_graphql::Result<bool> {
+            Ok("no".parse::<bool>()?)
+        }
+
+        async fn refused(&self) -> async_graphql::Result<bool> {
+            Err(ApiError::not_found("sample.nowhere").into())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_that_cannot_be_read_is_the_callers_fault_and_a_forgotten_failure_is_not() {
+        let schema = limited(Schema::build(Query, EmptyMutation, EmptySubscription)).finish();
+        for (document, code) in [
+            ("{ half(of: \"a lot\") }", Some(BAD_USER_INPUT)),
+            ("{ nothing }", Some(BAD_USER_INPUT)),
+            ("{ refused }", Some("sample.nowhere")),
+            ("{ forgotten }", None),
+        ] {
+            let answer = named(schema.execute(document).await);
+            let said = answer.errors[0].extensions.as_ref().and_then(|all| all.get("code"));
+            assert_eq!(said, code.map(Value::from).as_ref(), "{document}");
+        }
     }
 }

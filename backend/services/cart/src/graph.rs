@@ -210,7 +210,7 @@ impl Query {
 pub struct AddCartItemInput {
     sku: String,
     /// Units; 1 when absent.
-    qty: Option<i64>,
+    qty: Option<i32>,
 }
 
 #[derive(SimpleObject)]
@@ -250,7 +250,7 @@ impl Mutation {
         let (app, caller) = (held::<App>(ctx)?, signed_in(ctx)?);
         let owner = owner_of(caller)?;
         let done = async {
-            let input = told::AddItem { sku: input.sku, qty: input.qty };
+            let input = told::AddItem { sku: input.sku, qty: input.qty.map(i64::from) };
             let key = idempotency_key.as_deref();
             let (input, key) = idempotent_if("addCartItem", "", caller, key, input)?;
             requests::add(app, owner, &input, key.as_ref()).await
@@ -264,11 +264,11 @@ impl Mutation {
         &self,
         ctx: &Context<'_>,
         item_id: ID,
-        qty: i64,
+        qty: i32,
     ) -> Result<CartResult> {
         let (app, owner) = (held::<App>(ctx)?, owner_of(signed_in(ctx)?)?);
         let done = async {
-            let input = told::ChangeItem { qty: Some(qty) };
+            let input = told::ChangeItem { qty: Some(i64::from(qty)) };
             requests::change(app, owner, self::item_id(&item_id)?, &input).await
         };
         CartResult::of(done.await)

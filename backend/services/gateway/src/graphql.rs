@@ -9,6 +9,7 @@ mod answer;
 mod config;
 mod cost;
 mod document;
+mod numbers;
 mod request;
 mod upstream;
 

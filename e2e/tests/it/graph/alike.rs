@@ -1,154 +1,272 @@
-//! REST and the graph share commands: the same input has the same outcome.
+//! REST and the graph share commands: the same input has the same outcome. What
+//! every operation says to every role is in `rights`; here are inputs.
 
-use e2e::api::{Answer, Api};
+use e2e::api::Api;
 use e2e::shop::Shop;
-use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{ask, new_product, router_is_there};
+use super::operations::{ALL, NOBODY, Operation};
+use super::{new_product, router_is_there};
 use crate::{fresh_key, order_of};
 
-/// One operation in both languages. `{key}` in variables becomes a fresh key.
-struct Case {
-    what: &'static str,
-    method: Method,
-    path: String,
-    body: Value,
-    document: &'static str,
-    variables: Value,
-}
+/// What is tried, and how.
+type Case = (&'static str, Operation);
 
-const PLACE: &str = "mutation A($input: PlaceOrderInput!, $key: String!) {
-    done: placeOrder(input: $input, idempotencyKey: $key) { __typename ... on Refusal { code } } }";
-const PAY: &str = "mutation A($id: ID!, $token: String!, $key: String!) {
-    done: payOrder(id: $id, paymentMethod: { type: \"card\", token: $token }, idempotencyKey: $key)
-        { __typename ... on Refusal { code } } }";
-const CANCEL: &str = "mutation A($id: ID!, $reason: String!) {
-    done: cancelOrder(id: $id, reason: $reason) { __typename ... on Refusal { code } } }";
-const REFUND: &str = "mutation A($input: RefundOrderInput!, $key: String!) {
-    done: refundOrder(input: $input, idempotencyKey: $key) { __typename ... on Refusal { code } } }";
-const ADJUST: &str = "mutation A($input: AdjustStockInput!) {
-    done: adjustStock(input: $input) { __typename ... on Refusal { code } } }";
-
-/// The stable code of a refusal over REST; `done` when there is none.
-fn over_rest(answer: &Answer) -> String {
-    if answer.status.is_success() { "done".to_owned() } else { answer.code() }
-}
-
-/// The same over the graph, as data or as an error.
-pub fn over_graph(answer: &Answer) -> String {
-    let said = answer.json();
-    let error = &said["errors"][0]["extensions"]["code"];
-    let code = if error.is_string() { error } else { &said["data"]["done"]["code"] };
-    code.as_str().unwrap_or("done").to_owned()
-}
-
-async fn agree(api: &Api, case: Case) -> anyhow::Result<()> {
-    let key = fresh_key();
-    let keyed = [("Idempotency-Key", key.as_str())];
-    let rest = api.send(case.method, &case.path, &keyed, Some(&case.body)).await?;
-    let mut variables = case.variables;
-    if case.document.contains("$key") {
-        variables["key"] = json!(fresh_key());
+async fn agree(api: &Api, cases: impl IntoIterator<Item = Case>) -> anyhow::Result<()> {
+    let mut wrong = Vec::new();
+    for (what, operation) in cases {
+        let (rest, graph) = operation.both(api).await?;
+        if rest.word != graph.word {
+            wrong.push(format!("{} of {what}: REST {rest:?}, graph {graph:?}", operation.field));
+        }
     }
-    let graph = ask(api, case.document, variables).await?.expect(200);
-    assert_eq!(over_rest(&rest), over_graph(&graph), "{}: {} {}", case.what, rest.body, graph.body);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
 
-/// Orders as both languages take them, but for the total: a number over REST,
-/// a string over the graph.
-fn placements(sku: &str) -> Vec<(&'static str, Value)> {
+/// A shop whose router serves.
+async fn shop() -> anyhow::Result<Api> {
+    let nobody = Api::new(Shop::shared().await?);
+    router_is_there(&nobody).await?;
+    Ok(nobody)
+}
+
+/// An order as both languages take it, but for the total: a number over REST, a
+/// string over the graph.
+fn place(order: Value) -> Operation {
+    let mut body = order.clone();
+    if let Some(total) = body.get_mut("expectedTotal") {
+        *total = json!(1.0);
+    }
+    Operation::post("placeOrder", ALL, "/orders", body)
+        .asks("$input: PlaceOrderInput!, $idempotencyKey: String!", json!({ "input": order }))
+}
+
+#[tokio::test]
+async fn placing_is_refused_alike_over_rest_and_over_the_graph() -> anyhow::Result<()> {
+    let nobody = shop().await?;
+    let (sku, _) = new_product(&nobody.demo("merchant").await?, 5).await?;
     let with = |name: &str, value: Value| {
-        let mut order = order_of(sku, 1);
+        let mut order = order_of(&sku, 1);
         order[name] = value;
-        order
+        place(order)
     };
-    let mut cart = with("cartId", json!(NOBODY));
+    let mut cart = order_of(&sku, 1);
+    cart["cartId"] = json!(NOBODY);
     cart.as_object_mut().map(|order| order.remove("lines"));
-    vec![
-        ("an order that can be placed", order_of(sku, 1)),
-        ("more than there is", order_of(sku, 900)),
-        ("an unknown sku", order_of("NO-SUCH-SKU", 1)),
-        ("no units", order_of(sku, 0)),
+    let cases = [
+        ("an order that can be placed", place(order_of(&sku, 1))),
+        ("more than there is", place(order_of(&sku, 900))),
+        ("an unknown sku", place(order_of("NO-SUCH-SKU", 1))),
+        ("no units", place(order_of(&sku, 0))),
         ("no lines", with("lines", json!([]))),
         ("another total", with("expectedTotal", json!("1.00"))),
         ("no address to write to", with("email", json!("nowhere"))),
         ("an unknown way to ship", with("shippingMethod", json!("teleport"))),
-        ("a cart of nobody", cart),
-    ]
+        ("an order for somebody else", with("onBehalfOf", json!(format!("user:{NOBODY}")))),
+        ("a cart of nobody", place(cart)),
+    ];
+    agree(&nobody.demo("shopper").await?, cases).await
 }
 
-/// An id that nothing has.
-const NOBODY: &str = "0199aaaa-0000-7000-8000-000000000001";
+fn pay(order: &str, token: &str) -> Operation {
+    let method = json!({ "type": "card", "token": token });
+    Operation::post(
+        "payOrder",
+        ALL,
+        format!("/orders/{order}/pay"),
+        json!({ "paymentMethod": method }),
+    )
+    .asks(
+        "$id: ID!, $paymentMethod: PaymentMethodInput!, $idempotencyKey: String!",
+        json!({ "id": order, "paymentMethod": method }),
+    )
+}
 
-#[tokio::test]
-async fn placing_is_refused_alike_over_rest_and_over_the_graph() -> anyhow::Result<()> {
-    let nobody = Api::new(Shop::shared().await?);
-    router_is_there(&nobody).await?;
-    let (sku, _) = new_product(&nobody.demo("merchant").await?, 5).await?;
-    let shopper = nobody.demo("shopper").await?;
-    for (what, order) in placements(&sku) {
-        let mut body = order.clone();
-        if let Some(total) = body.get_mut("expectedTotal") {
-            *total = json!(1.0);
-        }
-        let (path, variables) = ("/api/v1/orders".to_owned(), json!({ "input": order }));
-        let case = Case { what, method: Method::POST, path, body, document: PLACE, variables };
-        agree(&shopper, case).await?;
-    }
-    Ok(())
+const KEYED: &str = "$id: ID!, $idempotencyKey: String!";
+const WITH_REASON: &str = "$id: ID!, $reason: String!, $idempotencyKey: String!";
+
+fn cancel(order: &str, reason: &str) -> Operation {
+    Operation::post(
+        "cancelOrder",
+        ALL,
+        format!("/orders/{order}/cancel"),
+        json!({ "reason": reason }),
+    )
+    .asks("$id: ID!, $reason: String!", json!({ "id": order, "reason": reason }))
+}
+
+fn refund(input: Value) -> Operation {
+    Operation::post("refundOrder", ALL, "/payments/refund", input.clone())
+        .asks("$input: RefundOrderInput!, $idempotencyKey: String!", json!({ "input": input }))
 }
 
 #[tokio::test]
 async fn what_comes_after_an_order_is_refused_alike() -> anyhow::Result<()> {
-    let nobody = Api::new(Shop::shared().await?);
-    router_is_there(&nobody).await?;
+    let nobody = shop().await?;
     let (sku, _) = new_product(&nobody.demo("merchant").await?, 9).await?;
     let (shopper, operator) = (nobody.demo("shopper").await?, nobody.demo("operator").await?);
-    let place = async || -> anyhow::Result<String> {
-        let placed = shopper.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?;
-        Ok(placed.expect(201).json()["orderId"].as_str().unwrap_or_default().to_owned())
-    };
-    for (what, token) in
-        [("a declined card", "tok_declined"), ("a card number", "4111111111111111")]
-    {
-        let path = format!("/api/v1/orders/{}/pay", place().await?);
-        let body = json!({ "paymentMethod": { "type": "card", "token": token } });
-        let variables = json!({ "id": place().await?, "token": token });
-        let case = Case { what, method: Method::POST, path, body, document: PAY, variables };
-        agree(&shopper, case).await?;
-    }
-    let what = "an order of nobody";
-    let body = json!({ "reason": "changed my mind" });
-    let path = format!("/api/v1/orders/{NOBODY}/cancel");
-    let variables = json!({ "id": NOBODY, "reason": "changed my mind" });
-    let case = Case { what, method: Method::POST, path, body, document: CANCEL, variables };
-    agree(&shopper, case).await?;
-    let input = json!({ "orderId": place().await?, "reason": "broken" });
-    let what = "a refund of an order that was never paid";
-    let (path, body) = ("/api/v1/payments/refund".to_owned(), input.clone());
-    let variables = json!({ "input": input });
-    let case = Case { what, method: Method::POST, path, body, document: REFUND, variables };
-    agree(&operator, case).await
+    let placed = shopper.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?;
+    let order = placed.expect(201).json()["orderId"].as_str().unwrap_or_default().to_owned();
+    let cases = [
+        ("a declined card", pay(&order, "tok_declined")),
+        ("a card number", pay(&order, "4111111111111111")),
+        ("an order of nobody", pay(NOBODY, "tok_ok")),
+        ("an order of nobody", cancel(NOBODY, "changed my mind")),
+        ("no reason", cancel(&order, "")),
+    ];
+    agree(&shopper, cases).await?;
+    let unpaid = json!({ "orderId": order, "reason": "broken" });
+    let nothing = json!({ "orderId": NOBODY, "reason": "broken" });
+    agree(
+        &nobody.demo("merchant").await?,
+        [("an order never paid", refund(unpaid.clone())), ("an order of nobody", refund(nothing))],
+    )
+    .await?;
+    agree(&operator, [("one who may not", refund(unpaid))]).await
 }
 
 #[tokio::test]
 async fn adjustments_are_refused_alike() -> anyhow::Result<()> {
-    let nobody = Api::new(Shop::shared().await?);
-    router_is_there(&nobody).await?;
-    let merchant = nobody.demo("merchant").await?;
+    let merchant = shop().await?.demo("merchant").await?;
     let (sku, _) = new_product(&merchant, 5).await?;
-    for (what, delta, expected) in
-        [("a stale count", 1, 77), ("no change", 0, 5), ("below nothing", -900, 5)]
-    {
-        let path = format!("/api/v1/inventory/{sku}/adjustments");
+    let adjust = |sku: &str, delta: i64, expected: i64| {
         let body = json!({ "delta": delta, "reason": "COUNT", "expectedOnHand": expected });
         let mut input = body.clone();
         input["sku"] = json!(sku);
-        let variables = json!({ "input": input });
-        let case = Case { what, method: Method::POST, path, body, document: ADJUST, variables };
-        agree(&merchant, case).await?;
-    }
-    Ok(())
+        Operation::post("adjustStock", ALL, format!("/inventory/{sku}/adjustments"), body)
+            .asks("$input: AdjustStockInput!", json!({ "input": input }))
+    };
+    let cases = [
+        ("a stale count", adjust(&sku, 1, 77)),
+        ("no change", adjust(&sku, 0, 5)),
+        ("below nothing", adjust(&sku, -900, 5)),
+        ("an unknown sku", adjust("NO-SUCH-SKU", 1, 1)),
+    ];
+    agree(&merchant, cases).await
+}
+
+/// A product as REST takes it; the graph takes prices as strings and options as a
+/// list.
+fn product(price: f64, currency: &str) -> Operation {
+    let of = |price: Value, options: Value| {
+        json!({ "title": "Parity {fresh}", "description": "", "categories": ["Tests"],
+            "status": "DRAFT", "variants": [{ "sku": "PARITY-{fresh}", "title": "",
+            "price": price, "currency": currency, "options": options }] })
+    };
+    Operation::post("createProduct", ALL, "/products", of(json!(price), json!({})))
+        .asks("$input: ProductInput!", json!({ "input": of(json!(price.to_string()), json!([])) }))
+}
+
+#[tokio::test]
+async fn products_are_refused_alike() -> anyhow::Result<()> {
+    let merchant = shop().await?.demo("merchant").await?;
+    let (_, id) = new_product(&merchant, 1).await?;
+    let archive = |id: &str| {
+        Operation::delete("archiveProduct", ALL, format!("/products/{id}"))
+            .if_match("\"v99\"")
+            .asks("$id: ID!, $version: Int!", json!({ "id": id, "version": 99 }))
+    };
+    let empty = json!({ "title": "", "variants": [] });
+    let update = |id: &str, tag: &'static str, version: i64| {
+        Operation::put("updateProduct", ALL, format!("/products/{id}"), empty.clone())
+            .if_match(tag)
+            .asks(
+                "$id: ID!, $input: ProductInput!, $version: Int!",
+                json!({ "id": id, "input": empty, "version": version }),
+            )
+    };
+    let cases = [
+        ("a product", product(25.5, "USD")),
+        ("a price with too many digits", product(25.555, "USD")),
+        ("a negative price", product(-1.0, "USD")),
+        ("a currency of nowhere", product(25.0, "XXQ")),
+        ("a stale version", archive(&id)),
+        ("a product of nobody", archive(NOBODY)),
+        ("neither title nor variants", update(&id, "\"v1\"", 1)),
+        ("a product of nobody", update(NOBODY, "\"v1\"", 1)),
+    ];
+    agree(&merchant, cases).await
+}
+
+#[tokio::test]
+async fn carts_and_accounts_are_refused_alike() -> anyhow::Result<()> {
+    let nobody = shop().await?;
+    let (sku, _) = new_product(&nobody.demo("merchant").await?, 5).await?;
+    let add = |sku: &str, qty: i64| {
+        let input = json!({ "sku": sku, "qty": qty });
+        Operation::post("addCartItem", ALL, "/cart/items", input.clone())
+            .asks("$input: AddCartItemInput!", json!({ "input": input }))
+    };
+    let merge = |token: &str| {
+        let token = json!({ "guestToken": token });
+        Operation::post("mergeCart", ALL, "/cart/merge", token.clone())
+            .asks("$guestToken: String!", token)
+    };
+    let register = |email: &str, password: &str| {
+        let person = json!({ "email": email, "password": password, "firstName": "Eve",
+            "lastName": "L" });
+        Operation::post("registerUser", ALL, "/users/register", person.clone())
+            .asks("$input: RegisterUserInput!", json!({ "input": person }))
+    };
+    let cases = [
+        ("one unit", add(&sku, 1)),
+        ("no units", add(&sku, 0)),
+        ("less than nothing", add(&sku, -1)),
+        ("more than anybody carries", add(&sku, 2_000_000_000)),
+        ("an unknown sku", add("NO-SUCH-SKU", 1)),
+        ("a token that is none", merge("nonsense")),
+        ("no token", merge("")),
+        ("somebody new", register("new-{fresh}@example.org", "a long password")),
+        ("an address that is taken", register("shopper@demo.bellavista.test", "a long password")),
+        ("no address", register("nowhere", "a long password")),
+        ("a short password", register("new-{fresh}@example.org", "short")),
+    ];
+    agree(&nobody.demo("shopper").await?, cases).await
+}
+
+#[tokio::test]
+async fn payments_are_refused_alike() -> anyhow::Result<()> {
+    let nobody = shop().await?;
+    let (shopper, merchant) = (nobody.demo("shopper").await?, nobody.demo("merchant").await?);
+    let make = |amount: f64, currency: &str| {
+        let body = json!({ "amount": amount, "currency": currency });
+        let input = json!({ "amount": amount.to_string(), "currency": currency });
+        Operation::post("createPaymentIntent", ALL, "/payments/intent", body).asks(
+            "$input: PaymentIntentInput!, $idempotencyKey: String!",
+            json!({ "input": input }),
+        )
+    };
+    let confirm = |payment: &str, token: &str| {
+        let method = json!({ "type": "card", "token": token });
+        let body = json!({ "paymentId": payment, "paymentMethod": method });
+        Operation::post("confirmPayment", ALL, "/payments/confirm", body).asks(
+            "$id: ID!, $input: ConfirmPaymentInput!, $idempotencyKey: String!",
+            json!({ "id": payment, "input": { "paymentMethod": method } }),
+        )
+    };
+    let cases = [
+        ("an intent", make(5.0, "USD")),
+        ("no money", make(0.0, "USD")),
+        ("half a cent", make(5.005, "USD")),
+        ("a currency of nowhere", make(5.0, "XXQ")),
+        ("a payment of nobody", confirm(NOBODY, "tok_ok")),
+        ("a card number", confirm(NOBODY, "4111111111111111")),
+    ];
+    agree(&shopper, cases).await?;
+    let of_nobody = |field, what: &str, body: Value, types, reason: bool| {
+        let mut variables = json!({ "id": NOBODY });
+        if reason {
+            variables["reason"] = json!("broken");
+        }
+        Operation::post(field, ALL, format!("/payments/{NOBODY}/{what}"), body)
+            .asks(types, variables)
+    };
+    let why = || json!({ "reason": "broken" });
+    let cases = [
+        ("nothing", of_nobody("capturePayment", "capture", json!({}), KEYED, false)),
+        ("nothing", of_nobody("voidPayment", "void", why(), WITH_REASON, true)),
+        ("nothing", of_nobody("refundPayment", "refunds", why(), WITH_REASON, true)),
+    ];
+    agree(&merchant, cases).await
 }

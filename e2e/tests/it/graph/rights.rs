@@ -1,143 +1,94 @@
 //! Role × operation × owner: what a caller may do is the same over REST and over
-//! the graph, and is what this table says.
+//! the graph, is what the table says, and the table has every operation.
 
-use e2e::api::{Answer, Api};
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use e2e::api::Api;
 use e2e::shop::Shop;
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::alike::over_graph;
+use super::operations::{self, NOBODY, Scene, root_of};
 use super::{ask, new_product, router_is_there};
 use crate::{fresh_key, order_of};
 
-/// Whether an answer over REST means "you may not", whatever the words.
-fn barred_by_rest(answer: &Answer) -> bool {
-    matches!(answer.status.as_u16(), 401 | 403 | 404)
+const SCHEMA: &str = include_str!("../../../../backend/contracts/graphql/schema.graphql");
+/// Root fields that REST has no form of: what is asked by an id of any type, and
+/// the account of whoever asks.
+const OF_THE_GRAPH_ALONE: [&str; 2] = ["me", "node"];
+
+/// The fields of a type of the schema, which is printed with one to a line.
+fn fields_of(kind: &str) -> BTreeSet<&'static str> {
+    let (_, rest) = SCHEMA.split_once(&format!("\ntype {kind} {{\n")).unwrap_or_default();
+    let (body, _) = rest.split_once("\n}\n").unwrap_or_default();
+    let mut in_words = false;
+    let mut fields = BTreeSet::new();
+    for line in body.lines() {
+        let marks = line.matches("\"\"\"").count();
+        if marks == 0 && !in_words {
+            let field = line.strip_prefix("  ").unwrap_or(line);
+            let end = field.find(['(', ':']).unwrap_or(0);
+            if end > 0 && !field.starts_with([' ', ')']) {
+                fields.insert(&field[..end]);
+            }
+        }
+        in_words ^= marks == 1;
+    }
+    fields
 }
 
-/// The same over the graph: an error of rights, nothing there, or no such thing.
-fn barred_by_graph(answer: &Answer) -> bool {
-    let said = answer.json();
-    let status = &said["errors"][0]["extensions"]["status"];
-    let refused = matches!(status.as_u64(), Some(401 | 403 | 404));
-    let data = &said["data"];
-    let done = if data.get("done").is_some() { &data["done"] } else { &data["product"]["done"] };
-    refused || done.is_null() || done["__typename"] == "NotFound"
+#[test]
+fn the_table_has_every_operation_of_the_schema() {
+    let nothing = || String::from(NOBODY);
+    let scene = Scene {
+        order: nothing(),
+        sku: nothing(),
+        product: nothing(),
+        payment: nothing(),
+        owner: nothing(),
+        guest: nothing(),
+    };
+    let table: BTreeSet<_> =
+        operations::all(&scene).iter().map(|operation| root_of(operation.field)).collect();
+    let (queries, mutations) = (fields_of("Query"), fields_of("Mutation"));
+    assert!(queries.contains("product") && mutations.contains("placeOrder"), "{queries:?}");
+    let schema: BTreeSet<_> = queries
+        .into_iter()
+        .chain(mutations)
+        .filter(|field| !OF_THE_GRAPH_ALONE.contains(field))
+        .collect();
+    assert_eq!(table, schema);
 }
 
-struct Operation {
-    name: &'static str,
-    method: Method,
-    path: String,
-    body: Option<Value>,
-    document: &'static str,
-    variables: Value,
-    /// Who may: o(wner), g(uest who does not own it), s(hopper who does not),
-    /// m(erchant), p(artner), O(perator), A(dmin).
-    allowed: &'static str,
-}
-
-/// What each caller tries on an order of the owner, and on the shop. Inputs are
-/// wrong on purpose where they would change something, but for the cancelation, of
-/// which only the first counts: who may not is refused before anybody looks at them.
-fn operations(order: &str, sku: &str, product: &str) -> Vec<Operation> {
-    of_orders(order).into_iter().chain(of_the_shop(sku, product)).collect()
-}
-
-fn of_orders(order: &str) -> Vec<Operation> {
-    vec![
-        Operation {
-            name: "read an order",
-            method: Method::GET,
-            path: format!("/api/v1/orders/{order}"),
-            body: None,
-            document: "query A($id: ID!) { done: order(id: $id) { __typename status } }",
-            variables: json!({ "id": order }),
-            allowed: "omA",
-        },
-        Operation {
-            name: "cancel an order",
-            method: Method::POST,
-            path: format!("/api/v1/orders/{order}/cancel"),
-            body: Some(json!({ "reason": "changed my mind" })),
-            document:
-                "mutation A($id: ID!) { done: cancelOrder(id: $id, reason: \"changed my mind\")
-                { __typename ... on Refusal { code } } }",
-            variables: json!({ "id": order }),
-            allowed: "omA",
-        },
-        Operation {
-            name: "refund an order",
-            method: Method::POST,
-            path: "/api/v1/payments/refund".into(),
-            body: Some(json!({ "orderId": order, "reason": "broken" })),
-            document: "mutation A($id: ID!, $key: String!) {
-                done: refundOrder(input: { orderId: $id, reason: \"broken\" }, idempotencyKey: $key)
-                    { __typename ... on Refusal { code } } }",
-            variables: json!({ "id": order }),
-            allowed: "mA",
-        },
-    ]
-}
-
-fn of_the_shop(sku: &str, product: &str) -> Vec<Operation> {
-    vec![
-        Operation {
-            name: "see units of stock",
-            method: Method::GET,
-            path: format!("/api/v1/inventory/{sku}/stock"),
-            body: None,
-            document: "query A($sku: String!) { done: stock(sku: $sku) { __typename onHand } }",
-            variables: json!({ "sku": sku }),
-            allowed: "mA",
-        },
-        Operation {
-            name: "adjust stock",
-            method: Method::POST,
-            path: format!("/api/v1/inventory/{sku}/adjustments"),
-            body: Some(json!({ "delta": 0, "reason": "COUNT", "expectedOnHand": 1 })),
-            document: "mutation A($sku: String!) { done: adjustStock(
-                input: { sku: $sku, delta: 0, reason: \"COUNT\", expectedOnHand: 1 })
-                    { __typename ... on Refusal { code } } }",
-            variables: json!({ "sku": sku }),
-            allowed: "mA",
-        },
-        Operation {
-            name: "read the history of prices",
-            method: Method::GET,
-            path: format!("/api/v1/products/{product}/prices"),
-            body: None,
-            document: "query A($id: ID!) { product(id: $id) { done: prices(first: 1) { __typename } } }",
-            variables: json!({ "id": product }),
-            allowed: "mA",
-        },
-        Operation {
-            name: "make a product",
-            method: Method::POST,
-            path: "/api/v1/products".into(),
-            body: Some(
-                json!({ "title": "", "description": "", "categories": [], "status": "DRAFT", "variants": [] }),
-            ),
-            document: "mutation A { done: createProduct(input: { title: \"\", variants: [] })
-                { __typename ... on Refusal { code } } }",
-            variables: json!({}),
-            allowed: "mA",
-        },
-    ]
+/// A canceled order and a payment intent of `owner`, and a product.
+async fn scene(nobody: &Api, owner: &Api, merchant: &Api) -> anyhow::Result<Scene> {
+    let (sku, product) = new_product(merchant, 50).await?;
+    let placed = owner.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?;
+    let order = placed.expect(201).json()["orderId"].as_str().unwrap_or_default().to_owned();
+    let why = json!({ "reason": "changed my mind" });
+    owner.post(&format!("/api/v1/orders/{order}/cancel"), &why).await?.expect(200);
+    let money = json!({ "amount": 5, "currency": "USD" });
+    let made = owner.post_once("/api/v1/payments/intent", &fresh_key(), &money).await?;
+    let payment = made.expect(201).json()["paymentId"].as_str().unwrap_or_default().to_owned();
+    let me = ask(owner, "{ me { userId } }", json!({})).await?.json();
+    let owner = me["data"]["me"]["userId"].as_str().context("nobody")?.to_owned();
+    let guest = nobody.get("/api/v1/cart").await?;
+    let cookie = guest.header("set-cookie").split(';').next().unwrap_or_default();
+    let guest = cookie.strip_prefix("bv_guest=").context("no guest")?.to_owned();
+    Ok(Scene { order, sku, product, payment, owner, guest })
 }
 
 #[tokio::test]
 async fn every_role_may_do_the_same_over_rest_and_over_the_graph() -> anyhow::Result<()> {
     let nobody = Api::new(Shop::shared().await?);
     router_is_there(&nobody).await?;
-    let merchant = nobody.demo("merchant").await?;
-    let (sku, product) = new_product(&merchant, 50).await?;
-    let owner = nobody.demo("shopper").await?;
+    let (owner, merchant) = (nobody.demo("shopper").await?, nobody.demo("merchant").await?);
     let email = format!("stranger-{}@example.org", fresh_key());
     let person = json!({ "email": email, "password": "a long password", "firstName": "Eve", "lastName": "L" });
     nobody.post("/api/v1/users/register", &person).await?.expect(201);
+    let scene = scene(&nobody, &owner, &merchant).await?;
     let callers = [
-        ('o', owner.clone()),
+        ('o', owner),
         ('g', nobody.clone()),
         ('s', nobody.signed_in(&email, "a long password").await?),
         ('m', merchant),
@@ -145,30 +96,19 @@ async fn every_role_may_do_the_same_over_rest_and_over_the_graph() -> anyhow::Re
         ('O', nobody.demo("operator").await?),
         ('A', nobody.demo("admin").await?),
     ];
-    let placed = owner.post_once("/api/v1/orders", &fresh_key(), &order_of(&sku, 1)).await?;
-    let order = placed.expect(201).json()["orderId"].as_str().unwrap_or_default().to_owned();
     let mut wrong = Vec::new();
     for (who, api) in &callers {
-        for operation in operations(&order, &sku, &product) {
-            let key = fresh_key();
-            let keyed = [("Idempotency-Key", key.as_str())];
-            let (method, body) = (operation.method, operation.body.as_ref());
-            let rest = api.send(method, &operation.path, &keyed, body).await?;
-            let mut variables = operation.variables;
-            if operation.document.contains("$key") {
-                variables["key"] = json!(fresh_key());
-            }
-            let graph = ask(api, operation.document, variables).await?.expect(200);
+        for operation in operations::all(&scene) {
+            let (rest, graph) = operation.both(api).await?;
             let may = operation.allowed.contains(*who);
-            let (by_rest, by_graph) = (!barred_by_rest(&rest), !barred_by_graph(&graph));
-            if (by_rest, by_graph) != (may, may) {
-                wrong.push(format!(
-                    "{who} {}: table {may}, REST {by_rest} ({} {}), graph {by_graph} ({})",
-                    operation.name,
-                    rest.status,
-                    rest.code(),
-                    over_graph(&graph)
-                ));
+            let let_in = |outcome: &operations::Outcome| {
+                !outcome.barred || (operation.of_nothing && outcome.nothing)
+            };
+            // Where REST says why there is nothing, a query's null does not.
+            let alike = rest.word == graph.word || (rest.nothing && graph.word == "nothing");
+            if (let_in(&rest), let_in(&graph), alike) != (may, may, true) {
+                let field = operation.field;
+                wrong.push(format!("{who} {field}: table {may}, REST {rest:?}, graph {graph:?}"));
             }
         }
     }

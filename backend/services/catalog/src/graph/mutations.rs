@@ -49,7 +49,7 @@ pub struct VariantInput {
     /// ISO 4217.
     currency: String,
     /// Opening stock in units; only for a new variant.
-    stock: Option<i64>,
+    stock: Option<i32>,
     #[graphql(default)]
     options: Vec<VariantOptionInput>,
 }
@@ -92,7 +92,7 @@ impl VariantInput {
             title: self.title,
             price: Some(self.price.0),
             currency,
-            stock: self.stock,
+            stock: self.stock.map(i64::from),
             options: options.collect(),
         }
     }
@@ -169,14 +169,14 @@ impl Mutation {
         &self,
         ctx: &Context<'_>,
         id: ID,
-        #[graphql(desc = "The version last seen.")] version: i64,
+        #[graphql(desc = "The version last seen.")] version: i32,
         input: ProductInput,
     ) -> Result<UpdateProductResult> {
         let (app, caller) = (held::<App>(ctx)?, signed_in(ctx)?);
         allowed(caller)?;
         let done = async {
             let id = product_id(&id).ok_or_else(unknown)?;
-            commands::change(app, caller, id, Some(version), input.read()?).await
+            commands::change(app, caller, id, Some(i64::from(version)), input.read()?).await
         };
         let made = |product| {
             let product = Product::of(&product, app.config.low_at);
@@ -190,13 +190,13 @@ impl Mutation {
         &self,
         ctx: &Context<'_>,
         id: ID,
-        #[graphql(desc = "The version last seen.")] version: i64,
+        #[graphql(desc = "The version last seen.")] version: i32,
     ) -> Result<ArchiveProductResult> {
         let (app, caller) = (held::<App>(ctx)?, signed_in(ctx)?);
         allowed(caller)?;
         let done = async {
             let id = product_id(&id).ok_or_else(unknown)?;
-            commands::archive(app, id, Some(version)).await.map(|()| id)
+            commands::archive(app, id, Some(i64::from(version))).await.map(|()| id)
         };
         let made = |id: shared_types::ProductId| {
             ArchiveProductResult::Archived(ProductArchived { product_id: ID(id.to_string()) })

@@ -213,21 +213,15 @@ fn public(mut entry: Entry) -> Result<Entry, Entry> {
     }
     let code = code(&entry).to_owned();
     if is_rule(&entry) || OF_DOCUMENTS.contains(&code.as_str()) {
-        if code == "BAD_USER_INPUT" {
-            // What follows is the value as the router's language writes it.
+        // A service speaks of a value that the router could not know; the router
+        // adds the value as its own language writes it.
+        if code == "BAD_USER_INPUT" && !entry.extensions.contains_key("service") {
             let cut = entry.message.find(": ").unwrap_or(entry.message.len());
             entry.message.truncate(cut);
             entry.message.push('.');
         }
         shorten(&mut entry.message);
         entry.extensions.retain(|name, _| name == "code");
-        return Ok(entry);
-    }
-    // What a subgraph says of a document before it executes it: an input of its own
-    // that the router did not understand. Everything else of a service has a code.
-    if code.is_empty() && entry.path.is_none() && entry.extensions.contains_key("service") {
-        shorten(&mut entry.message);
-        entry.extensions = Map::from_iter([("code".to_owned(), json!("BAD_USER_INPUT"))]);
         return Ok(entry);
     }
     Err(entry)
@@ -316,12 +310,13 @@ mod tests {
 
     #[test]
     fn a_value_that_a_service_cannot_read_is_the_callers_to_mend() {
-        let message = "Invalid value for argument \"filter.first\", expected type \"Int\"";
-        let told = answer(json!([{ "message": message, "extensions": { "service": "catalog" } }]));
-        assert_eq!(
-            told["errors"],
-            json!([{ "message": message, "extensions": { "code": "BAD_USER_INPUT" } }])
-        );
+        let message = "Failed to parse \"Decimal\": must be a plain decimal number";
+        let extensions = json!({ "code": "BAD_USER_INPUT", "service": "catalog" });
+        let entry = json!({ "message": message, "path": ["a"], "extensions": extensions });
+        let told = answer(json!([entry]));
+        let extensions = json!({ "code": "BAD_USER_INPUT" });
+        let wanted = json!({ "message": message, "path": ["a"], "extensions": extensions });
+        assert_eq!(told["errors"], json!([wanted]));
     }
 
     #[test]

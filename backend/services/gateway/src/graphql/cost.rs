@@ -16,6 +16,7 @@ use serde_json::{Map, Value as Json};
 use super::Refusal;
 use super::config::GraphqlConfig;
 use super::document::{Document, too_deep};
+use super::numbers::{self, Given, Inputs};
 
 /// How long a list counts that is not paged. Some may be longer, such as the items
 /// of an order: what an answer may hold in all is limited by its bytes.
@@ -28,6 +29,7 @@ const MAX_VISITS: usize = 10_000;
 /// What is needed of the public schema.
 pub struct Schema {
     types: HashMap<String, HashMap<String, Shape>>,
+    inputs: Inputs,
     query: String,
     mutation: String,
 }
@@ -38,6 +40,7 @@ struct Shape {
     list: bool,
     /// Takes a page's length, itself or in its filter.
     paged: bool,
+    arguments: Given,
 }
 
 /// What was counted.
@@ -53,7 +56,7 @@ pub struct Size {
 impl Schema {
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let document = async_graphql_parser::parse_schema(text).context("the public schema")?;
-        let mut types = HashMap::new();
+        let (mut types, mut inputs) = (HashMap::new(), Inputs::default());
         let (mut query, mut mutation) = ("Query".to_owned(), "Mutation".to_owned());
         for definition in document.definitions {
             match definition {
@@ -67,6 +70,10 @@ impl Schema {
                     let fields = match kind.node.kind {
                         TypeKind::Object(object) => object.fields,
                         TypeKind::Interface(interface) => interface.fields,
+                        TypeKind::InputObject(input) => {
+                            inputs.add(name, &input);
+                            continue;
+                        }
                         _ => continue,
                     };
                     types.insert(name, fields.into_iter().map(shape).collect());
@@ -74,7 +81,7 @@ impl Schema {
                 TypeSystemDefinition::Directive(_) => {}
             }
         }
-        Ok(Schema { types, query, mutation })
+        Ok(Schema { types, inputs, query, mutation })
     }
 
     /// Counts `operation` and refuses what goes beyond `limits`.
@@ -99,6 +106,7 @@ impl Schema {
             visits: 0,
         };
         walk.directives(&operation.directives)?;
+        self.inputs.check_variables(operation, variables)?;
         let place = Place { of: Some(root), depth: 1, nesting: 1, in_connection: false };
         walk.size.complexity = walk.selections(&operation.selection_set, place)?;
         if walk.size.complexity > limits.max_complexity {
@@ -121,7 +129,9 @@ fn shape(field: Positioned<FieldDefinition>) -> (String, Shape) {
         .arguments
         .iter()
         .any(|argument| matches!(argument.node.name.node.as_str(), "first" | "last" | "filter"));
-    (field.name.node.to_string(), Shape { of, list: list || of_pages(&field.ty.node.base), paged })
+    let arguments = numbers::given(&field.arguments);
+    let list = list || of_pages(&field.ty.node.base);
+    (field.name.node.to_string(), Shape { of, list, paged, arguments })
 }
 
 /// Whether a type is a Relay connection: its field is where the page is counted.
@@ -208,13 +218,16 @@ impl<'a> Walk<'a> {
             at_most(self.size.root_fields, limit, "graph.too_many_fields", "fields at its top")?;
         }
         self.directives(&field.directives)?;
+        let shape = place.of.and_then(|of| self.schema.types.get(of)).and_then(|t| t.get(name));
+        if let Some(shape) = shape {
+            self.numbers(field, shape)?;
+        }
         let of_the_schema = matches!(name, "__schema" | "__type");
         self.size.asks_for_the_schema |= of_the_schema;
         // How deep the schema may be asked for is the router's to say, where it may.
         if of_the_schema || field.selection_set.node.items.is_empty() {
             return Ok(1);
         }
-        let shape = place.of.and_then(|of| self.schema.types.get(of)).and_then(|t| t.get(name));
         let times = match shape {
             Some(shape) if place.in_connection && shape.list && !shape.paged => 1,
             Some(shape) if shape.paged => self.page(field).unwrap_or(DEFAULT_PAGE.unsigned_abs()),
@@ -230,6 +243,15 @@ impl<'a> Walk<'a> {
         };
         let below = self.selections(&field.selection_set, inner)?;
         Ok(below.saturating_mul(times).saturating_add(1))
+    }
+
+    fn numbers(&self, field: &Field, shape: &Shape) -> Result<(), Refusal> {
+        for (name, value) in &field.arguments {
+            if let Some(of) = shape.arguments.get(name.node.as_str()) {
+                self.schema.inputs.check(&value.node, of)?;
+            }
+        }
+        Ok(())
     }
 
     fn directives(&mut self, directives: &[Positioned<Directive>]) -> Result<(), Refusal> {

@@ -43,11 +43,11 @@ pub struct DeadLetterCause {
 pub struct PlanRedriveInput {
     selection: RedriveSelection,
     /// So many go first; 1 when absent, 0 sends all at once.
-    canary: Option<i64>,
+    canary: Option<i32>,
     /// 1 to 500; 50 when absent.
-    rate_per_second: Option<i64>,
+    rate_per_second: Option<i32>,
     /// Stops after so many failed again; 1 when absent.
-    stop_after_failures: Option<i64>,
+    stop_after_failures: Option<i32>,
     /// Required when a message is about money.
     reason: Option<String>,
 }
@@ -67,9 +67,9 @@ impl From<PlanRedriveInput> for told::RedriveInput {
                 group: selection.group.map(cause),
                 all: selection.all,
             },
-            canary: input.canary,
-            rate_per_second: input.rate_per_second,
-            stop_after_failures: input.stop_after_failures,
+            canary: input.canary.map(i64::from),
+            rate_per_second: input.rate_per_second.map(i64::from),
+            stop_after_failures: input.stop_after_failures.map(i64::from),
             reason: input.reason,
         }
     }

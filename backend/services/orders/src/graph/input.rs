@@ -57,7 +57,7 @@ pub struct PlaceOrderInput {
 #[derive(InputObject)]
 pub struct OrderLineInput {
     sku: String,
-    qty: i64,
+    qty: i32,
 }
 
 #[derive(InputObject)]
@@ -102,7 +102,7 @@ impl From<PaymentMethodInput> for told::PaymentMethod {
 }
 
 fn lines(lines: Vec<OrderLineInput>) -> Vec<told::LineInput> {
-    lines.into_iter().map(|l| told::LineInput { sku: l.sku, qty: l.qty }).collect()
+    lines.into_iter().map(|l| told::LineInput { sku: l.sku, qty: i64::from(l.qty) }).collect()
 }
 
 impl PlaceOrderInput {

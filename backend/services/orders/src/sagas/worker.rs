@@ -29,6 +29,9 @@ const MAX_STEPS: usize = 64;
 const WAKE_EVERY: Duration = Duration::from_secs(1);
 /// Holders of leases that are looked at in one go.
 const MOST_HOLDERS: i64 = 100;
+/// A lease of this process that is so old and on which nobody here works was left
+/// by a failure: the answer to a commit was lost, or letting go failed.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
 /// A step must end so long before the lease does.
 const LEASE_MARGIN: Duration = Duration::from_secs(4);
 
@@ -121,7 +124,7 @@ pub async fn run(app: Arc<App>) -> anyhow::Result<()> {
             }
             _ = wake.tick() => free_from_the_dead(&app).await,
             _ = tick.tick(), if free > 0 => {
-                for order_id in due(&app, free).await {
+                for order_id in due(&app, free, &running).await {
                     start(&app, &mut tasks, &mut running, Touched::Changed(order_id));
                 }
             }
@@ -196,10 +199,15 @@ async fn free_from_the_dead(app: &App) {
     }
 }
 
-async fn due(app: &App, limit: usize) -> Vec<OrderId> {
+async fn due(app: &App, limit: usize, running: &HashMap<OrderId, bool>) -> Vec<OrderId> {
     let now = app.ctx.clock.now();
+    let forgotten = store::sagas::Forgotten {
+        until: now.plus(app.worker.lease.saturating_sub(FORGOTTEN_AFTER)),
+        except: running.keys().map(|order| order.0).collect(),
+    };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    match store::sagas::claim_due(&app.ctx.pool, app.worker.mine(now), now, limit).await {
+    let mine = app.worker.mine(now);
+    match store::sagas::claim_due(&app.ctx.pool, mine, now, &forgotten, limit).await {
         Ok(orders) => orders,
         Err(error) => {
             tracing::warn!(%error, "due sagas could not be looked for");

@@ -311,17 +311,27 @@ pub async fn claim(
     Ok(done.rows_affected() == 1)
 }
 
+/// Leases of one's own on which nobody works.
+pub struct Forgotten {
+    /// They end by then: they were not taken just now.
+    pub until: Timestamp,
+    /// What is worked on.
+    pub except: Vec<Uuid>,
+}
+
 /// Takes the leases of due sagas that nobody works on, the longest due first.
 pub async fn claim_due(
     pool: &PgPool,
     lease: Lease,
     now: Timestamp,
+    forgotten: &Forgotten,
     limit: i64,
 ) -> Result<Vec<OrderId>, sqlx::Error> {
     sqlx::query_scalar(
         "UPDATE sagas SET lease_owner = $1, lease_until = $2 WHERE order_id IN (
             SELECT order_id FROM sagas
-            WHERE next_run_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
+            WHERE next_run_at <= $3 AND (lease_until IS NULL OR lease_until <= $3
+                OR lease_owner = $1 AND lease_until <= $5 AND order_id <> ALL($6))
             ORDER BY next_run_at LIMIT $4 FOR UPDATE SKIP LOCKED)
          RETURNING order_id",
     )
@@ -329,6 +339,8 @@ pub async fn claim_due(
     .bind(lease.until)
     .bind(now)
     .bind(limit)
+    .bind(forgotten.until)
+    .bind(&forgotten.except)
     .fetch_all(pool)
     .await
 }

@@ -60,6 +60,31 @@ async fn the_sagas_of_a_process_that_is_gone_do_not_wait_for_its_leases() {
 }
 
 #[tokio::test]
+async fn a_lease_that_a_failure_left_behind_does_not_keep_its_own_process_waiting() {
+    let mut shop = shop().await;
+    let order = shop.placed("key", &with_method(one_shirt(), "tok_ok")).await;
+    let owner: uuid::Uuid = sqlx::query_scalar("SELECT lease_owner FROM sagas")
+        .fetch_one(shop.bench.pool())
+        .await
+        .unwrap();
+    shop.run();
+    shop.until(order, "CONFIRMED", "done").await;
+    let left = shop.placed("other", &one_shirt()).await;
+    let leave = "UPDATE sagas SET next_run_at = updated_at, lease_owner = $2,
+        lease_until = updated_at + interval '5 s' WHERE order_id = $1";
+    sqlx::query(leave).bind(left).bind(owner).execute(shop.bench.pool()).await.unwrap();
+    let leased = "SELECT lease_owner IS NOT NULL FROM sagas WHERE order_id = $1";
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while sqlx::query_scalar(leased).bind(left).fetch_one(shop.bench.pool()).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("it is taken up, though the lease holds");
+    shop.bench.ctx.lifecycle.stop(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_crash_while_ending_still_frees_the_stock() {
     for (stored, called) in [(0, true), (1, false), (1, true)] {
         let shop = shop().await;

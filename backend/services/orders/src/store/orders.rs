@@ -353,7 +353,7 @@ pub async fn history(
     rows.iter().map(change).collect()
 }
 
-fn change(row: &PgRow) -> Result<StatusChange, sqlx::Error> {
+pub(super) fn change(row: &PgRow) -> Result<StatusChange, sqlx::Error> {
     Ok(StatusChange {
         status: row.try_get("status")?,
         at: row.try_get("at")?,

@@ -108,7 +108,7 @@ mod tests {
         let ringing = async {
             loop {
                 wakes.wake("x");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         let found = tokio::select! {
@@ -121,7 +121,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_first_look_that_fails_ends_it() {
-        let mut news = Box::pin(following(&Wakes::over("test"), [None]));
+        let wakes = Wakes::over("test");
+        let mut news = Box::pin(following(&wakes, [None]));
         assert!(news.next().await.unwrap().is_err());
         assert!(news.next().await.is_none());
     }

@@ -1,10 +1,12 @@
 //! A plain REST client.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shared_types::sse;
 
 /// Speaks to one shop in the name of one caller.
 #[derive(Clone)]
@@ -40,6 +42,43 @@ impl Answer {
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self
+    }
+}
+
+/// The answers to a subscription.
+pub struct Live {
+    response: reqwest::Response,
+    reader: sse::Reader,
+    ready: VecDeque<sse::Event>,
+}
+
+impl Live {
+    /// The next answer within half a minute; none when the stream is complete.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Value>> {
+        let event = tokio::time::timeout(Duration::from_secs(30), self.event());
+        let event = event.await.context("no event came")??;
+        match event.name.as_str() {
+            "complete" => Ok(None),
+            _ => Ok(Some(serde_json::from_str(&event.data)?)),
+        }
+    }
+
+    /// The data of the next answer.
+    pub async fn data(&mut self) -> anyhow::Result<Value> {
+        let answer = self.next().await?.context("the stream is complete")?;
+        anyhow::ensure!(answer.get("errors").is_none(), "{answer}");
+        Ok(answer["data"].clone())
+    }
+
+    async fn event(&mut self) -> anyhow::Result<sse::Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            let bytes = self.response.chunk().await?.context("the stream broke off")?;
+            let events = self.reader.push(&bytes);
+            self.ready.extend(events.map_err(|_| anyhow::anyhow!("an event is too long"))?);
+        }
     }
 }
 
@@ -107,6 +146,21 @@ impl Api {
         let answer = request.send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         Ok(Answer { status, headers, body: answer.text().await? })
+    }
+
+    /// Opens a subscription of the graph.
+    pub async fn subscribe(&self, query: &str, variables: Value) -> anyhow::Result<Live> {
+        let body = json!({ "query": query, "variables": variables });
+        let mut request = self.http.post(format!("{}/graphql", self.base)).json(&body);
+        request = request.header("Accept", sse::MEDIA_TYPE);
+        if let Some(value) = &self.authorization {
+            request = request.header("Authorization", value);
+        }
+        let response = request.send().await?;
+        if response.status() != StatusCode::OK {
+            anyhow::bail!("{}: {}", response.status(), response.text().await?);
+        }
+        Ok(Live { response, reader: sse::Reader::new(1 << 20), ready: VecDeque::new() })
     }
 
     /// Asks until `wanted` says yes to the body, for at most 30 seconds.

@@ -10,14 +10,18 @@
 //! (`cargo xtask compose` renews it), so [`by_hash`] works where the
 //! gateway answers no others.
 //!
-//! Start with [`ask`], then a document such as [`ProductPage`].
+//! Start with [`ask`], then a document such as [`ProductPage`]. Answers to a
+//! subscription such as [`OrderStatus`] come through [`Live`].
+
+use std::marker::PhantomData;
 
 use graphql_client::GraphQLQuery;
 pub use graphql_client::{Error, QueryBody, Response};
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared_types::{Amount, Timestamp};
+use shared_types::{Amount, Timestamp, sse};
 
 /// A moment, as the schema names it.
 pub type DateTime = Timestamp;
@@ -69,6 +73,10 @@ documents! {
     OrderPage = "documents/order_page.graphql";
     /// Pays an order.
     PayOrder = "documents/pay_order.graphql";
+    /// Everything that happens to an order from now on; a subscription.
+    OrderStatus = "documents/order_status.graphql";
+    /// The stock of a product whenever it changes; a subscription.
+    StockChanged = "documents/stock_changed.graphql";
 }
 
 /// The body of a request with the document's text.
@@ -97,6 +105,52 @@ fn hash(text: &str) -> String {
 /// When the body is no answer to it.
 pub fn read<Q: GraphQLQuery>(body: &[u8]) -> serde_json::Result<Response<Q::ResponseData>> {
     serde_json::from_slice(body)
+}
+
+/// What a request for a subscription accepts.
+pub const EVENTS: &str = sse::MEDIA_TYPE;
+
+const MAX_EVENT_BYTES: usize = 1 << 20;
+
+/// Reads the answers to a subscription from the pieces in which they arrive.
+///
+/// A stream that ends before [`Live::is_complete`] was cut off. One that is complete
+/// with an error of code `graph.away` or `graph.stream_over` may be opened again.
+#[derive(Debug)]
+pub struct Live<Q> {
+    reader: sse::Reader,
+    complete: bool,
+    of: PhantomData<fn() -> Q>,
+}
+
+impl<Q: GraphQLQuery> Default for Live<Q> {
+    fn default() -> Self {
+        Live { reader: sse::Reader::new(MAX_EVENT_BYTES), complete: false, of: PhantomData }
+    }
+}
+
+impl<Q: GraphQLQuery> Live<Q> {
+    /// The answers that are whole with these `bytes`, in order.
+    ///
+    /// # Errors
+    /// When one is no answer to the document, or too long.
+    pub fn push(&mut self, bytes: &[u8]) -> serde_json::Result<Vec<Response<Q::ResponseData>>> {
+        let too_long = |sse::TooLong| serde_json::Error::custom("an event is too long");
+        let mut answers = Vec::new();
+        for event in self.reader.push(bytes).map_err(too_long)? {
+            match event.name.as_str() {
+                "next" => answers.push(read::<Q>(event.data.as_bytes())?),
+                "complete" => self.complete = true,
+                _ => {}
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Whether the other side said that nothing more comes.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
 }
 
 #[cfg(test)]
@@ -131,5 +185,21 @@ mod tests {
         let product = answer.data.unwrap().product.unwrap();
         assert_eq!(product.variants[0].price.amount.0.to_string(), "129.50");
         assert_eq!(answer.errors.unwrap()[0].message, "away");
+    }
+
+    #[test]
+    fn answers_to_a_subscription_are_read_from_any_pieces_until_it_is_complete() {
+        let order = json!({ "id": "Order:1", "status": "PAID", "stage": "CONFIRMING", "lastDecline": null,
+            "refundedAmount": { "amount": "0.00", "currency": "USD" } });
+        let update = json!({ "data": { "orderStatus": { "status": "PAID", "cause": "captured",
+            "at": "2026-11-21T10:00:00Z", "order": order } } });
+        let text = sse::write("next", &update.to_string()) + sse::HEARTBEAT;
+        let text = text.clone() + &text + "event: complete\n\n";
+        let mut live = Live::<OrderStatus>::default();
+        let pieces = text.as_bytes().chunks(7);
+        let answers: Vec<_> = pieces.flat_map(|piece| live.push(piece).unwrap()).collect();
+        assert_eq!(answers.len(), 2);
+        assert_eq!(answers[1].data.as_ref().unwrap().order_status.cause, "captured");
+        assert!(live.is_complete());
     }
 }

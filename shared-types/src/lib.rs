@@ -25,6 +25,7 @@ pub mod problem;
 pub mod roles;
 pub mod sagas;
 pub mod sku;
+pub mod sse;
 pub mod text;
 pub mod time;
 

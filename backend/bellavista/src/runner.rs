@@ -156,7 +156,8 @@ async fn start_services(
         for mount in service.grpc {
             grpc.mount(ctx.service, mount);
         }
-        let mut relay = platform::outbox::relay::Relay::new(ctx.clone(), &config.ground.broker)?;
+        let mut relay = platform::outbox::relay::Relay::new(ctx.clone(), &config.ground.broker)?
+            .waking(service.wakes);
         if let Some(news) = &news {
             relay = relay.telling(news.clone());
         }

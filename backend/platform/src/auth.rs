@@ -210,6 +210,12 @@ impl Verifier {
         };
         if matching { Ok(principal) } else { Err(invalid_token()) }
     }
+
+    /// How long the token of `caller` is still good.
+    pub fn time_left(&self, caller: &Principal) -> Duration {
+        let seconds = caller.expires_at() - self.clock.now().unix();
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    }
 }
 
 pub fn invalid_token() -> ApiError {

@@ -12,15 +12,18 @@
 
 mod batch;
 mod errors;
+mod follow;
 mod ids;
 mod once;
 mod pages;
 mod refusals;
 mod scalars;
 mod serve;
+mod stream;
 
 pub use batch::{Batch, Failed, batch};
 pub use errors::{caller, found, held, or_null, signed_in};
+pub use follow::{Follow, follow};
 pub use ids::NodeId;
 pub use once::{idempotent, idempotent_if};
 pub use pages::{Connection, connection, connection_of, page_cost, paging};

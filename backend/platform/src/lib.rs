@@ -43,6 +43,7 @@ pub mod telemetry;
 pub mod testing;
 pub mod trace;
 pub mod validate;
+pub mod wakes;
 
 pub use clock::{Clock, Ids};
 pub use error::{ApiError, Failure, Kind};

@@ -18,6 +18,7 @@ use crate::crypto::ColumnCipher;
 use crate::graphql::Subgraph;
 use crate::lifecycle::Lifecycle;
 use crate::outbox::Outbox;
+use crate::wakes::Wakes;
 
 /// Everything a service may use. Cheap to clone.
 #[derive(Clone)]
@@ -92,8 +93,13 @@ pub struct Service {
     pub grpc: Vec<GrpcMount>,
     pub consumer: Option<Consumer>,
     pub tasks: Vec<(&'static str, Task)>,
+    /// Who is to hear of what its events are about.
+    pub wakes: Option<Wakes>,
     pub ctx: Context,
 }
+
+/// How often those who follow changes look without having heard of any.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Service {
     pub fn new(ctx: Context) -> Self {
@@ -105,6 +111,7 @@ impl Service {
             grpc: Vec::new(),
             consumer: None,
             tasks: Vec::new(),
+            wakes: None,
             ctx,
         }
     }
@@ -133,6 +140,14 @@ impl Service {
     pub fn consumer(mut self, consumer: Consumer) -> Self {
         self.consumer = Some(consumer);
         self
+    }
+
+    /// Lets who waits at `wakes` follow changes: the relay tells the partition key
+    /// of every event to all processes, and a task of this one listens.
+    pub fn waking(mut self, wakes: Wakes) -> Self {
+        let (pool, lifecycle) = (self.ctx.pool.clone(), self.ctx.lifecycle.clone());
+        self.wakes = Some(wakes.clone());
+        self.task("word of changes", wakes.listen(pool, lifecycle, Some(LOOK_AGAIN)))
     }
 
     pub fn task(

@@ -8,6 +8,7 @@ mod client;
 pub mod cluster;
 mod events;
 mod graph;
+mod live;
 mod statements;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use client::{Client, TestAnswer, TestRequest};
 pub use events::{OutboxRow, OutgoingEvent, deliver, deliver_raw, drain_outbox, outbox, outbox_of};
 
 pub use graph::{Graph, GraphAnswer};
+pub use live::Live;
 pub use statements::Statements;
 
 use crate::audit::Audit;

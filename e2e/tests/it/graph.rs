@@ -1,6 +1,7 @@
 //! The graph of a whole shop: gateway, router, every subgraph.
 
 mod alike;
+mod live;
 mod operations;
 mod rights;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{
     ObjectType, Request, Response as Answer, SDLExportOptions, Schema, SchemaBuilder,
     SubscriptionType, Value,
@@ -20,6 +21,9 @@ use serde::Serialize;
 use crate::auth::Verifier;
 use crate::error::{ApiError, Kind};
 use crate::http::{MAX_BODY_BYTES, surround};
+use crate::service::Context;
+
+use super::stream::{self, Streams};
 
 /// A service's part of the graph, ready to be mounted. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +56,7 @@ where
 {
     builder
         .enable_federation()
+        .enable_subscription_in_federation()
         .limit_depth(MAX_DEPTH)
         .limit_recursive_depth(MAX_RECURSION)
         .limit_complexity(MAX_COMPLEXITY)
@@ -74,12 +79,14 @@ where
 /// The code of an error that the document's author has to mend.
 const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
 
+type Prepare = Arc<dyn Fn(Request) -> Request + Send + Sync>;
 type Execute = Arc<dyn Fn(Request) -> BoxFuture<'static, Answer> + Send + Sync>;
 
 #[derive(Clone)]
 struct Endpoint {
     verifier: Verifier,
     execute: Execute,
+    streams: Option<Streams>,
 }
 
 impl Subgraph {
@@ -96,7 +103,42 @@ impl Subgraph {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
+        Subgraph::build(name, schema, verifier, Arc::new(prepare), |_, _| None)
+    }
+
+    /// The same with subscriptions, which are served as streams of events.
+    pub fn live<Q, M, S>(
+        ctx: &Context,
+        schema: Schema<Q, M, S>,
+        prepare: impl Fn(Request) -> Request + Send + Sync + 'static,
+    ) -> Self
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        let lifecycle = ctx.lifecycle.clone();
+        let prepare: Prepare = Arc::new(prepare);
+        Subgraph::build(ctx.service, schema, ctx.verifier.clone(), prepare, |schema, prepare| {
+            let open = move |request| schema.execute_stream(prepare(request));
+            Some(Streams::new(lifecycle, open))
+        })
+    }
+
+    fn build<Q, M, S>(
+        name: &'static str,
+        schema: Schema<Q, M, S>,
+        verifier: Verifier,
+        prepare: Prepare,
+        streams: impl FnOnce(Schema<Q, M, S>, Prepare) -> Option<Streams>,
+    ) -> Self
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
         let text = sdl(&schema);
+        let streams = streams(schema.clone(), prepare.clone());
         let execute: Execute = Arc::new(move |request| {
             let (schema, request) = (schema.clone(), prepare(request));
             Box::pin(async move { schema.execute(request).await })
@@ -104,7 +146,7 @@ impl Subgraph {
         let router = Router::new()
             .route("/", post(answer))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-            .with_state(Endpoint { verifier, execute });
+            .with_state(Endpoint { verifier, execute, streams });
         Subgraph { name, sdl: text, router: surround(router, name) }
     }
 }
@@ -115,17 +157,20 @@ async fn answer(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let form = Form::wanted(&headers);
-    match read(&endpoint, &headers, body).await {
-        Ok(request) => {
-            let work = tokio::time::timeout(TIME_LIMIT, (endpoint.execute)(request));
-            match work.await {
-                Ok(answer) => form.write(named(answer)),
-                Err(_) => {
-                    form.refuse(&ApiError::unavailable("request.timeout", "This took too long."))
-                }
-            }
-        }
-        Err(error) => form.refuse(&error),
+    let streams = endpoint.streams.as_ref().filter(|_| stream::accepted(&headers));
+    let (mut request, time_left) = match read(&endpoint, &headers, body).await {
+        Ok(read) => read,
+        Err(error) if streams.is_some() => return stream::refused(&error),
+        Err(error) => return form.refuse(&error),
+    };
+    if let Some(streams) = streams
+        && subscribes(&mut request)
+    {
+        return streams.serve(request, time_left);
+    }
+    match tokio::time::timeout(TIME_LIMIT, (endpoint.execute)(request)).await {
+        Ok(answer) => form.write(named(answer)),
+        Err(_) => form.refuse(&ApiError::unavailable("request.timeout", "This took too long.")),
     }
 }
 
@@ -142,11 +187,19 @@ fn named(mut answer: Answer) -> Answer {
     answer
 }
 
+/// Whether a subscription is among the document's operations.
+fn subscribes(request: &mut Request) -> bool {
+    let document = request.parsed_query();
+    let subscription = |ty| ty == OperationType::Subscription;
+    document.is_ok_and(|d| d.operations.iter().any(|(_, one)| subscription(one.node.ty)))
+}
+
+/// The request, and how long its caller's token is still good.
 async fn read(
     endpoint: &Endpoint,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Request, ApiError> {
+) -> Result<(Request, Option<Duration>), ApiError> {
     if !crate::http::is_json(headers) {
         let detail = "Send the document as application/json.";
         return Err(ApiError::new(Kind::UnsupportedMediaType, "request.media_type", detail));
@@ -165,8 +218,11 @@ async fn read(
         unparseable("The body is no GraphQL request: {\"query\": …, \"variables\": …}.")
     })?;
     Ok(match caller {
-        Some(caller) => request.data(caller),
-        None => request,
+        Some(caller) => {
+            let left = endpoint.verifier.time_left(&caller);
+            (request.data(caller), Some(left))
+        }
+        None => (request, None),
     })
 }
 
@@ -261,7 +317,7 @@ mod tests {
         }
 
         async fn forgotten(&self) -> async_graphql::Result<bool> {
-            Ok("no".parse::<bool>()?)
+            "no".parse::<bool>().map_err(async_graphql::Error::new_with_source)
         }
 
         async fn refused(&self) -> async_graphql::Result<bool> {

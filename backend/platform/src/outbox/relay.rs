@@ -12,6 +12,7 @@ mod pace;
 mod publish;
 mod record;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -24,11 +25,14 @@ use self::record::Row;
 use crate::config::Broker;
 use crate::news::News;
 use crate::service::Context;
+use crate::wakes::Wakes;
 
 /// Rows of one round.
 const BATCH: i64 = 500;
 /// How often somebody who stands by asks for the lock.
 const STANDBY: Duration = Duration::from_millis(500);
+/// NOTIFY takes less than 8,000 bytes; keys that are followed are far shorter.
+const MAX_KEY_BYTES: usize = 1_000;
 /// What was committed before the drain is published within this.
 const DRAIN: Duration = Duration::from_secs(4);
 /// The drain ends when nothing was found for this long.
@@ -40,6 +44,8 @@ pub struct Relay {
     ctx: Context,
     producer: ClientConfig,
     news: News,
+    /// Who follows what the events are about, in any process.
+    wakes: Option<Wakes>,
     /// When the drain began.
     draining_since: Option<Instant>,
 }
@@ -51,12 +57,19 @@ impl Relay {
         let producer = crate::kafka::producer(broker, ctx.service);
         // Creating one finds a wrong property now instead of later.
         Publisher::new(&producer).context("broker.properties")?;
-        Ok(Relay { ctx, producer, news: News::default(), draining_since: None })
+        Ok(Relay { ctx, producer, news: News::default(), wakes: None, draining_since: None })
     }
 
     /// Tells consumers in this process what was published.
     pub fn telling(mut self, news: News) -> Self {
         self.news = news;
+        self
+    }
+
+    /// Tells `wakes` the partition keys of what is published. Before the broker has
+    /// it: the change is committed, and whoever follows it reads the database.
+    pub fn waking(mut self, wakes: Option<Wakes>) -> Self {
+        self.wakes = wakes;
         self
     }
 
@@ -127,6 +140,7 @@ impl Relay {
                 continue;
             }
             last_found = Instant::now();
+            self.tell(connection, &rows).await?;
             let round = publisher.round(&rows, connection, &mut || self.drain_is_over()).await?;
             self.settle(connection, &rows, &round).await?;
             if round.given_up {
@@ -145,6 +159,13 @@ impl Relay {
                 }
             }
         }
+    }
+
+    async fn tell(&self, connection: &mut PgConnection, rows: &[Row]) -> anyhow::Result<()> {
+        let Some(wakes) = &self.wakes else { return Ok(()) };
+        let keys: BTreeSet<&str> = rows.iter().map(|row| row.partition_key.as_str()).collect();
+        let keys: Vec<&str> = keys.into_iter().filter(|key| key.len() <= MAX_KEY_BYTES).collect();
+        wakes.tell(connection, &keys).await.context("telling of changes")
     }
 
     /// Deletes what was acknowledged; moves aside what was refused for good.

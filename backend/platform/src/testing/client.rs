@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -118,6 +119,17 @@ impl TestRequest {
     }
 
     pub async fn send(self) -> TestAnswer {
+        let uri = self.uri.clone();
+        let (parts, body) = self.open().await.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes().to_vec(),
+            Err(error) => panic!("the body of {uri} broke off: {error}"),
+        };
+        TestAnswer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Sends it without waiting for the answer's body.
+    pub async fn open(self) -> Response {
         let mut request = Request::builder().method(self.method).uri(&self.uri);
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -127,12 +139,7 @@ impl TestRequest {
             Err(error) => panic!("a request that cannot be sent to {}: {error}", self.uri),
         };
         let Ok(response) = self.router.oneshot(request).await;
-        let (parts, body) = response.into_parts();
-        let body = match body.collect().await {
-            Ok(body) => body.to_bytes().to_vec(),
-            Err(error) => panic!("the body of {} broke off: {error}", self.uri),
-        };
-        TestAnswer { status: parts.status, headers: parts.headers, body }
+        response
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Client, TestAnswer};
+use super::{Client, Live, TestAnswer, TestRequest};
 use crate::Service;
 use crate::graphql::Subgraph;
 
@@ -44,14 +44,24 @@ impl Graph {
 
     /// Sends a document; its answer as it came.
     pub async fn send(&self, query: &str, variables: Value) -> TestAnswer {
+        self.request("application/graphql-response+json", query, variables).send().await
+    }
+
+    /// Subscribes as the router does.
+    pub async fn subscribe(&self, query: &str, variables: Value) -> Live {
+        let accept = "multipart/mixed;subscriptionSpec=\"1.0\", text/event-stream";
+        Live::over(self.request(accept, query, variables).open().await)
+    }
+
+    fn request(&self, accept: &str, query: &str, variables: Value) -> TestRequest {
         let request = self
             .client
             .post("/")
-            .header("accept", "application/graphql-response+json")
+            .header("accept", accept)
             .json(&json!({"query": query, "variables": variables}));
         match &self.authorization {
-            Some(value) => request.header("authorization", value).send().await,
-            None => request.send().await,
+            Some(value) => request.header("authorization", value),
+            None => request,
         }
     }
 

@@ -15,3 +15,4 @@ mod resting;
 mod router;
 mod runner;
 mod sample;
+mod wakes;

@@ -9,24 +9,31 @@ mod answer;
 mod config;
 mod cost;
 mod document;
+mod live;
 mod numbers;
 mod request;
 mod upstream;
 
+use std::time::Duration;
+
 use async_graphql_parser::types::OperationType;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, header};
+use platform::auth::{Principal, Verifier, invalid_token};
 use platform::config::Config;
+use platform::lifecycle::Lifecycle;
 use platform::{ApiError, Kind};
 
 pub use self::config::GraphqlConfig;
 use self::cost::Schema;
 use self::document::Documents;
+use self::live::Streams;
 use self::request::{Asked, Form};
-use self::upstream::Upstream;
-use crate::Deps;
+use self::upstream::{Opened, Upstream};
+use crate::{CLIENT_ADDRESS, Deps};
 
 /// The one path of the graph.
 pub const PATH: &str = "/graphql";
@@ -45,15 +52,21 @@ pub struct Graph {
     schema: Schema,
     documents: Documents,
     upstream: Upstream,
+    streams: Streams,
 }
 
 impl Graph {
-    pub fn new(config: &Config, settings: GraphqlConfig) -> anyhow::Result<Self> {
+    pub fn new(
+        config: &Config,
+        settings: GraphqlConfig,
+        lifecycle: Lifecycle,
+    ) -> anyhow::Result<Self> {
         let demo: bool = config.section("demo.enabled")?;
         Ok(Graph {
             explorable: settings.introspection || demo,
             schema: Schema::parse(contracts::graph::SCHEMA)?,
             documents: Documents::new(&settings)?,
+            streams: Streams::new(settings.subscriptions.clone(), lifecycle)?,
             upstream: Upstream::new(&config.ground.federation.endpoint(), &settings)?,
             config: settings,
         })
@@ -90,7 +103,7 @@ pub async fn handle(State(deps): State<Deps>, request: Request) -> Response {
         Ok(form) => form,
         Err(error) => return answer::refused(Form::Response, &error.into()),
     };
-    match execute(graph, form, request).await {
+    match execute(graph, &deps.inner.verifier, form, request).await {
         Ok(response) => response,
         Err(refusal) => {
             metrics::counter!("gateway_graphql_refused_total", "code" => refusal.error.code)
@@ -100,23 +113,21 @@ pub async fn handle(State(deps): State<Deps>, request: Request) -> Response {
     }
 }
 
-async fn execute(graph: &Graph, form: Form, request: Request) -> Result<Response, Refusal> {
+async fn execute(
+    graph: &Graph,
+    verifier: &Verifier,
+    form: Form,
+    request: Request,
+) -> Result<Response, Refusal> {
     let reads_only = request.method() == Method::GET;
+    let caller = request.extensions().get::<Principal>().cloned();
     let (headers, asked) = Asked::read(request, graph.config.max_body_bytes).await?;
     let text = graph.documents.text(&asked)?;
     let document = graph.documents.parsed(text)?;
     let operation = document.operation(asked.operation_name.as_deref())?;
-    match operation.ty {
-        OperationType::Query => {}
-        OperationType::Mutation if reads_only => {
-            let detail = "Send mutations with POST.";
-            return Err(ApiError::new(Kind::MethodNotAllowed, "request.method", detail).into());
-        }
-        OperationType::Mutation => {}
-        OperationType::Subscription => {
-            let detail = "Subscribe at /ws/orders; this address answers queries and mutations.";
-            return Err(Refusal::document("graph.no_subscriptions", detail));
-        }
+    if operation.ty == OperationType::Mutation && reads_only {
+        let detail = "Send mutations with POST.";
+        return Err(ApiError::new(Kind::MethodNotAllowed, "request.method", detail).into());
     }
     let limits = &graph.config;
     let size = graph.schema.measure(&document, operation, &asked.variables, limits)?;
@@ -124,10 +135,37 @@ async fn execute(graph: &Graph, form: Form, request: Request) -> Result<Response
         let detail = "The schema is not told here.";
         return Err(Refusal::document("graph.no_introspection", detail));
     }
-    let repeatable = operation.ty == OperationType::Query;
     let body = asked.forwarded(text)?;
+    if operation.ty == OperationType::Subscription {
+        let caller = caller.ok_or_else(invalid_token)?;
+        let time_left = verifier.time_left(&caller);
+        return subscribe(graph, &caller, time_left, &headers, body).await;
+    }
+    let repeatable = operation.ty == OperationType::Query;
     let said = graph.upstream.ask(&headers, body, repeatable, graph.explorable).await?;
     answer::shaped(form, said, graph.explorable)
+}
+
+/// Opens a stream of events for `caller`.
+async fn subscribe(
+    graph: &Graph,
+    caller: &Principal,
+    time_left: Duration,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    if !request::takes_events(headers) {
+        let detail = "A subscription is a stream of events: accept text/event-stream.";
+        return Err(ApiError::new(Kind::NotAcceptable, "graph.accept_events", detail).into());
+    }
+    let address = headers.get(CLIENT_ADDRESS).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let place = graph.streams.place(&caller.actor(), address)?;
+    match graph.upstream.subscribe(headers, body).await? {
+        Opened::Events(events) => {
+            Ok(graph.streams.serve(place, events, time_left, graph.explorable))
+        }
+        Opened::Refused(said) => answer::shaped(Form::Response, said, graph.explorable),
+    }
 }
 
 /// Turns the problem documents of the layers around the graph (tokens, limits)

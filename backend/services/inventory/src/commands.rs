@@ -18,10 +18,13 @@ pub mod waiting;
 use std::sync::Arc;
 
 use platform::audit::Audit;
+use platform::gather::Gather;
 use platform::outbox::Outbox;
 use platform::recent::Recent;
+use platform::wakes::Wakes;
 use platform::{Clock, Context, Ids};
-use shared_types::OrderId;
+use shared_types::inventory::ProductInventory;
+use shared_types::{OrderId, ProductId};
 use sqlx::PgPool;
 
 use crate::config::Settings;
@@ -35,6 +38,10 @@ pub struct Stockroom {
     pub outbox: Outbox,
     pub audit: Audit,
     pub settings: Arc<Settings>,
+    /// Who follows the stock of which product, told by every process.
+    pub wakes: Wakes,
+    /// What those who follow stock ask; a crowd asks together.
+    pub followed: Arc<Gather<ProductId, Option<ProductInventory>>>,
     sold_out: Arc<sold_out::SoldOut>,
     reserving: Arc<lanes::Lanes<reserve::Reserve>>,
     settling: Arc<lanes::Lanes<settle::Settle>>,
@@ -57,6 +64,8 @@ impl Stockroom {
                 ctx.outbox.clone(),
                 ctx.cipher.clone(),
             ),
+            wakes: Wakes::over("inventory_changed"),
+            followed: Arc::default(),
             sold_out: Arc::default(),
             reserving: Arc::new(lanes::Lanes::new(&settings)),
             settling: Arc::new(lanes::Lanes::new(&settings)),

@@ -26,6 +26,8 @@ pub struct Settings {
     pub batch_lanes: usize,
     /// Reservations that may wait before further ones are refused (503).
     pub queue_limit: usize,
+    /// Changes of stock in between are told as one to who follows a product.
+    pub live_pace_ms: u64,
 }
 
 /// A hold outlives no day: whoever needs more time asks again.
@@ -53,7 +55,8 @@ impl Settings {
         within("safety_stock", units(self.safety_stock), 0, 1_000_000_000)?;
         within("batch_size", self.batch_size as u64, 1, 1_000)?;
         within("batch_lanes", self.batch_lanes as u64, 1, 64)?;
-        within("queue_limit", self.queue_limit as u64, 1, 100_000)
+        within("queue_limit", self.queue_limit as u64, 1, 100_000)?;
+        within("live_pace_ms", self.live_pace_ms, 50, 10_000)
     }
 
     pub fn hold_ttl(&self) -> Duration {
@@ -62,6 +65,10 @@ impl Settings {
 
     pub fn hold_extension(&self) -> Duration {
         Duration::from_secs(self.hold_extension_seconds)
+    }
+
+    pub fn live_pace(&self) -> Duration {
+        Duration::from_millis(self.live_pace_ms)
     }
 
     pub fn expiry_interval(&self) -> Duration {

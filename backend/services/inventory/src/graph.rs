@@ -3,16 +3,17 @@
 //! It adds to `Product` and `Variant`, which it knows by id and by sku: bands
 //! for shoppers, units for merchants. What it does not know is null.
 
+mod live;
 mod mutations;
 mod stock;
 
-use async_graphql::{Context, EmptySubscription, ID, Object, Result, Schema};
-use platform::ApiError;
-use platform::auth::{Principal, Verifier};
+use async_graphql::{Context, ID, Object, Result, Schema};
+use platform::auth::Principal;
 use platform::graphql::{
     Batch, Connection, NodeId, Refusal, Subgraph, batch, caller, connection, connection_of, held,
     limited, or_null, page_cost, paging, signed_in,
 };
+use platform::{ApiError, Context as House};
 use shared_types::inventory::ProductInventory;
 use shared_types::{ProductId, Role, Sku};
 
@@ -25,12 +26,12 @@ type Products = Batch<ProductId, ProductInventory>;
 type Skus = Batch<Sku, KeptSku>;
 
 /// The subgraph over `room`.
-pub fn graph(room: Stockroom, verifier: Verifier) -> Subgraph {
-    let schema = Schema::build(Query, mutations::Mutation, EmptySubscription)
+pub fn graph(house: &House, room: Stockroom) -> Subgraph {
+    let schema = Schema::build(Query, mutations::Mutation, live::Live)
         .register_output_type::<Refusal>()
         .data(room.clone());
     let schema = limited(schema).finish();
-    Subgraph::new("inventory", schema, verifier, move |request| {
+    Subgraph::live(house, schema, move |request| {
         let products: Products =
             batch(
                 &room,

@@ -57,11 +57,12 @@ pub fn build(ctx: Context, fault: FaultSwitch) -> anyhow::Result<Built> {
     let room = Stockroom::new(&ctx, config::Settings::read(&ctx.config)?);
     let client = Arc::new(LocalStock { room: room.clone(), fault });
     let server = StockService { room: room.clone(), verifier: ctx.verifier.clone() };
-    let verifier = ctx.verifier.clone();
+    let subgraph = graph::graph(&ctx, room.clone());
     let (lifecycle, reading) = (ctx.lifecycle.clone(), ctx.clone());
     let mut service = Service::new(ctx)
         .rest(rest::router(room.clone()))
-        .graph(graph::graph(room.clone(), verifier))
+        .graph(subgraph)
+        .waking(room.wakes.clone())
         .grpc(move |routes| {
             routes.add_service(InventoryServer::new(server));
         })

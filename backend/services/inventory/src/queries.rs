@@ -191,6 +191,18 @@ pub async fn find_availabilities(
     Ok(by_product.into_iter().filter_map(shown).collect())
 }
 
+/// The same of one product for those who follow it: a crowd asks in one statement.
+pub async fn availability_now(
+    room: &Stockroom,
+    product_id: ProductId,
+) -> Result<Option<ProductInventory>, ApiError> {
+    let ask = |asked: Vec<ProductId>| async move {
+        let found = find_availabilities(room, &asked).await?;
+        Ok(asked.iter().map(|id| Ok(found.get(id).cloned())).collect())
+    };
+    room.followed.ask(product_id, ask).await
+}
+
 fn availability_of<'a>(
     product_id: ProductId,
     items: impl Iterator<Item = &'a Item>,

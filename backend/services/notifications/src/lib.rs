@@ -13,7 +13,6 @@
 mod access;
 mod config;
 mod consumers;
-mod hub;
 mod socket;
 mod store;
 
@@ -21,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::get;
+use platform::wakes::Wakes;
 use platform::{Context, Service};
 use sqlx::migrate::Migrator;
 
@@ -33,7 +33,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../../../migrations/notificati
 struct App {
     ctx: Context,
     config: Arc<NotificationsConfig>,
-    hub: hub::Hub,
+    hub: Wakes,
 }
 
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ const PRUNE_AT_MOST: i64 = 10_000;
 /// Builds the service.
 pub fn build(ctx: Context) -> anyhow::Result<Service> {
     let config: NotificationsConfig = ctx.config.section("notifications")?;
-    let app = App { ctx: ctx.clone(), config: Arc::new(config), hub: hub::Hub::default() };
+    let app = App { ctx: ctx.clone(), config: Arc::new(config), hub: Wakes::over(store::CHANNEL) };
     let (pool, clock, lifecycle) = (ctx.pool.clone(), ctx.clock.clone(), ctx.lifecycle.clone());
     let kept = app.config.kept();
     let prune = async move {
@@ -58,7 +58,7 @@ pub fn build(ctx: Context) -> anyhow::Result<Service> {
         .route("/ws/orders", get(socket::orders))
         .route("/ws/admin", get(socket::admin))
         .with_state(app.clone());
-    let listen = app.hub.clone().listen(ctx.pool.clone(), ctx.lifecycle.clone());
+    let listen = app.hub.clone().listen(ctx.pool.clone(), ctx.lifecycle.clone(), None);
     Ok(Service::new(ctx)
         .root(sockets)
         .consumer(consumers::consumer(app))

@@ -6,8 +6,8 @@ use shared_types::{Currency, GuestId, Money, OrderId, Timestamp, UserId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 
-use crate::hub::CHANNEL;
-
+/// The NOTIFY channel; the payload is the target.
+pub const CHANNEL: &str = "live";
 /// The staff channel's target.
 pub const ADMIN: &str = "admin";
 

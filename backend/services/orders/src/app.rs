@@ -6,6 +6,7 @@ use platform::Context;
 use platform::gather::Gather;
 use platform::idempotency::Turns;
 use platform::policy::Policy;
+use platform::wakes::Wakes;
 use tokio::sync::Mutex;
 
 use crate::Clients;
@@ -17,6 +18,7 @@ use crate::faults::Faults;
 use crate::outbound::Outbound;
 use crate::sagas::worker::WorkerHandle;
 use crate::signals::Signals;
+use crate::store::history::{Happened, Since};
 use crate::store::prices::{Found, LookUp};
 
 pub struct App {
@@ -27,6 +29,10 @@ pub struct App {
     pub shipping: Shipping,
     pub out: Outbound,
     pub signals: Signals,
+    /// Who follows which order, told by every process.
+    pub wakes: Wakes,
+    /// What those who follow orders ask; a crowd asks together.
+    pub histories: Gather<Since, Happened>,
     pub faults: Faults,
     /// What events will only repeat.
     pub echoes: Echoes,
@@ -56,6 +62,8 @@ impl App {
             shipping: config.shipping()?,
             out: Outbound::new(clients, &ctx.clock, &config),
             signals: Signals::default(),
+            wakes: Wakes::over("orders_changed"),
+            histories: Gather::default(),
             echoes: Echoes::default(),
             faults: Faults::ending_the_process(config.die_at_pass),
             cancel_policy: cancel_policy()?,

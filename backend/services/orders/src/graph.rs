@@ -4,13 +4,14 @@
 //! product and variant, which other services know more about.
 
 mod input;
+mod live;
 mod mutations;
 mod order;
 mod refusals;
 
 use std::sync::Arc;
 
-use async_graphql::{Context, EmptySubscription, ID, Object, Result, Schema};
+use async_graphql::{Context, ID, Object, Result, Schema};
 use platform::graphql::{
     Batch, Connection, NodeId, Subgraph, batch, caller, connection, held, limited, or_null,
     page_cost, paging, signed_in,
@@ -32,13 +33,13 @@ type Histories = Batch<OrderId, Vec<StatusChange>>;
 
 /// The subgraph over `app`.
 pub fn graph(app: Arc<App>) -> Subgraph {
-    let schema = Schema::build(Query, mutations::Mutation, EmptySubscription)
+    let schema = Schema::build(Query, mutations::Mutation, live::Live)
         .register_output_type::<Node>()
         .register_output_type::<Refusal>()
         .data(app.clone());
     let schema = limited(schema).finish();
-    let verifier = app.ctx.verifier.clone();
-    Subgraph::new("orders", schema, verifier, move |request| {
+    let ctx = app.ctx.clone();
+    Subgraph::live(&ctx, schema, move |request| {
         request.data(orders(&app)).data(items(&app)).data(histories(&app))
     })
 }

@@ -70,6 +70,7 @@ pub fn build_with_crank(ctx: Context, clients: Clients) -> anyhow::Result<(Servi
     let service = service
         .rest(rest::router(app.clone()))
         .graph(graph::graph(app.clone()))
+        .waking(app.wakes.clone())
         .consumer(consumers::consumer(app.clone()))
         .task("orders.saga", sagas::worker::run(app.clone()))
         .task("orders.housekeeping", tasks::housekeeping(app.clone()));

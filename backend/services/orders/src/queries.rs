@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::commands::access::{is_staff, may_see, not_found};
 use crate::commands::place_order::{ADDRESS, EMAIL};
 use crate::store;
+use crate::store::history::Since;
 use crate::store::orders::ListFilter;
 pub use crate::store::orders::StoredOrder;
 
@@ -101,6 +102,26 @@ async fn visible(
     let stored = store::orders::find(&mut connection, order_id).await?.ok_or_else(not_found)?;
     may_see(caller, order_id, &stored.owner)?;
     Ok(stored)
+}
+
+/// 404 unless the caller may see the order.
+pub async fn see(app: &App, caller: &Principal, order_id: OrderId) -> Result<(), ApiError> {
+    visible(app, caller, order_id).await.map(drop)
+}
+
+/// What happened to an order behind a place in its history, each with its place,
+/// oldest first; without a place what happened last. Whoever may see it.
+pub async fn history_since(
+    app: &App,
+    order_id: OrderId,
+    place: Option<i64>,
+) -> Result<Vec<(i64, StatusChange)>, ApiError> {
+    let ask = |asked: Vec<Since>| async move {
+        let mut connection = app.ctx.pool.acquire().await?;
+        let mut found = store::history::histories_since(&mut connection, &asked).await?;
+        Ok((0..asked.len()).map(|index| Ok(found.remove(&index).unwrap_or_default())).collect())
+    };
+    app.histories.ask(Since { order_id, place }, ask).await
 }
 
 /// One order with everything its owner may see.

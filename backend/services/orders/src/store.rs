@@ -1,6 +1,7 @@
 //! All SQL of the service: free functions on a connection.
 
 pub mod attempts;
+pub mod history;
 pub mod orders;
 pub mod prices;
 pub mod refunds;

@@ -7,7 +7,7 @@ use platform::ApiError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use shared_types::Problem;
+use shared_types::{Problem, sse};
 
 use super::Refusal;
 use super::request::Form;
@@ -66,22 +66,43 @@ fn even_null<'de: 'a, 'a, D: serde::Deserializer<'de>>(
 
 /// The router's answer in the form the caller wants.
 pub fn shaped(form: Form, said: Said, explorable: bool) -> Result<Response, Refusal> {
-    // Nearly every answer is data alone and goes through as it is.
-    if said.status == StatusCode::OK && only_data(&said.body) {
-        return Ok(written(form, StatusCode::OK, said.body));
+    if said.status != StatusCode::OK || !only_data(&said.body) {
+        let (body, executed) = passable(&said.body, explorable)?;
+        let status = if executed { StatusCode::OK } else { form.unexecuted() };
+        return Ok(written(form, status, body));
     }
+    // Nearly every answer is data alone and goes through as it is.
+    Ok(written(form, StatusCode::OK, said.body))
+}
+
+/// One answer of a subscription as it leaves the house.
+pub fn event(said: &str, explorable: bool) -> Result<String, Refusal> {
+    if only_data(said.as_bytes()) {
+        return Ok(sse::write("next", said));
+    }
+    let (body, _) = passable(said.as_bytes(), explorable)?;
+    Ok(sse::write("next", &String::from_utf8_lossy(&body)))
+}
+
+/// How a stream ends that the gateway ends.
+pub fn last_words(error: &ApiError) -> String {
+    let body = problem_body(&error.problem());
+    sse::write("next", &body) + &sse::write("complete", "")
+}
+
+/// An answer without what is nobody's business, and whether it has data.
+fn passable(said: &[u8], explorable: bool) -> Result<(Bytes, bool), Refusal> {
     let unreadable = |error: serde_json::Error| {
         tracing::warn!(%error, "the federation router's answer cannot be read");
         upstream::away()
     };
-    let mut answer: Answer = serde_json::from_slice(&said.body).map_err(unreadable)?;
+    let mut answer: Answer = serde_json::from_slice(said).map_err(unreadable)?;
     answer.errors = told(std::mem::take(&mut answer.errors));
     if !explorable {
         answer.extensions = None;
     }
-    let status = if answer.data.is_some() { StatusCode::OK } else { form.unexecuted() };
     let body = serde_json::to_vec(&answer).map_err(unreadable)?;
-    Ok(written(form, status, Bytes::from(body)))
+    Ok((Bytes::from(body), answer.data.is_some()))
 }
 
 /// Whether an answer certainly is data without errors and extensions.
@@ -130,22 +151,40 @@ pub async fn translated(form: Form, response: Response) -> Response {
 }
 
 fn problem(form: Form, status: StatusCode, problem: &Problem) -> Response {
+    written(form, status, Bytes::from(problem_body(problem)))
+}
+
+fn problem_body(problem: &Problem) -> String {
     let message = if problem.detail.is_empty() { &problem.title } else { &problem.detail };
     let entry = json!({
         "message": message,
         "extensions":
             { "code": problem.code, "status": problem.status, "traceId": problem.instance },
     });
-    let body = json!({ "errors": [entry] }).to_string();
-    written(form, status, Bytes::from(body))
+    json!({ "errors": [entry] }).to_string()
 }
 
 fn written(form: Form, status: StatusCode, body: Bytes) -> Response {
+    if form == Form::Events && status == StatusCode::OK {
+        let said = String::from_utf8_lossy(&body);
+        return streamed(Body::from(sse::write("next", &said) + &sse::write("complete", "")));
+    }
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A stream of events.
+pub fn streamed(events: Body) -> Response {
+    let mut response = Response::new(events);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sse::MEDIA_TYPE));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather answers would keep events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 

@@ -32,6 +32,7 @@ pub struct Schema {
     inputs: Inputs,
     query: String,
     mutation: String,
+    subscription: String,
 }
 
 /// What a field gives.
@@ -50,7 +51,17 @@ pub struct Size {
     pub aliases: usize,
     pub directives: usize,
     pub root_fields: usize,
+    /// At the top: directives, and fields that every type has.
+    root_directives: usize,
+    root_meta_fields: usize,
     pub asks_for_the_schema: bool,
+}
+
+impl Size {
+    /// Whether there is exactly one field at the top, and always there.
+    fn is_one_subscription(&self) -> bool {
+        self.root_fields == 1 && self.root_directives == 0 && self.root_meta_fields == 0
+    }
 }
 
 impl Schema {
@@ -58,12 +69,14 @@ impl Schema {
         let document = async_graphql_parser::parse_schema(text).context("the public schema")?;
         let (mut types, mut inputs) = (HashMap::new(), Inputs::default());
         let (mut query, mut mutation) = ("Query".to_owned(), "Mutation".to_owned());
+        let mut subscription = "Subscription".to_owned();
         for definition in document.definitions {
             match definition {
                 TypeSystemDefinition::Schema(schema) => {
                     let named = |root: Option<Positioned<Name>>| root.map(|n| n.node.to_string());
                     query = named(schema.node.query).unwrap_or(query);
                     mutation = named(schema.node.mutation).unwrap_or(mutation);
+                    subscription = named(schema.node.subscription).unwrap_or(subscription);
                 }
                 TypeSystemDefinition::Type(kind) => {
                     let name = kind.node.name.node.to_string();
@@ -81,7 +94,7 @@ impl Schema {
                 TypeSystemDefinition::Directive(_) => {}
             }
         }
-        Ok(Schema { types, inputs, query, mutation })
+        Ok(Schema { types, inputs, query, mutation, subscription })
     }
 
     /// Counts `operation` and refuses what goes beyond `limits`.
@@ -93,8 +106,9 @@ impl Schema {
         limits: &GraphqlConfig,
     ) -> Result<Size, Refusal> {
         let root = match operation.ty {
+            OperationType::Query => &self.query,
             OperationType::Mutation => &self.mutation,
-            _ => &self.query,
+            OperationType::Subscription => &self.subscription,
         };
         let mut walk = Walk {
             schema: self,
@@ -105,10 +119,14 @@ impl Schema {
             size: Size::default(),
             visits: 0,
         };
-        walk.directives(&operation.directives)?;
         self.inputs.check_variables(operation, variables)?;
         let place = Place { of: Some(root), depth: 1, nesting: 1, in_connection: false };
+        walk.directives(&operation.directives, place)?;
         walk.size.complexity = walk.selections(&operation.selection_set, place)?;
+        if operation.ty == OperationType::Subscription && !walk.size.is_one_subscription() {
+            let detail = "A subscription has one field at its top, and no directive on it.";
+            return Err(Refusal::document("graph.one_subscription", detail));
+        }
         if walk.size.complexity > limits.max_complexity {
             return Err(too_costly(limits));
         }
@@ -179,13 +197,13 @@ impl<'a> Walk<'a> {
             let cost = match &selection.node {
                 Selection::Field(field) => self.field(&field.node, place)?,
                 Selection::InlineFragment(fragment) => {
-                    self.directives(&fragment.node.directives)?;
+                    self.directives(&fragment.node.directives, place)?;
                     let on = fragment.node.type_condition.as_ref();
                     let of = on.map(|on| on.node.on.node.as_str()).or(place.of);
                     self.selections(&fragment.node.selection_set, Place { of, ..inner })?
                 }
                 Selection::FragmentSpread(spread) => {
-                    self.directives(&spread.node.directives)?;
+                    self.directives(&spread.node.directives, place)?;
                     // One that is nowhere is the router's to name.
                     match self.document.fragment(&spread.node.fragment_name.node) {
                         Some(fragment) => {
@@ -216,8 +234,9 @@ impl<'a> Walk<'a> {
             self.size.root_fields += 1;
             let limit = self.limits.max_root_fields;
             at_most(self.size.root_fields, limit, "graph.too_many_fields", "fields at its top")?;
+            self.size.root_meta_fields += usize::from(name.starts_with("__"));
         }
-        self.directives(&field.directives)?;
+        self.directives(&field.directives, place)?;
         let shape = place.of.and_then(|of| self.schema.types.get(of)).and_then(|t| t.get(name));
         if let Some(shape) = shape {
             self.numbers(field, shape)?;
@@ -254,8 +273,15 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn directives(&mut self, directives: &[Positioned<Directive>]) -> Result<(), Refusal> {
+    fn directives(
+        &mut self,
+        directives: &[Positioned<Directive>],
+        place: Place<'_>,
+    ) -> Result<(), Refusal> {
         self.size.directives += directives.len();
+        if place.depth == 1 {
+            self.size.root_directives += directives.len();
+        }
         let limit = self.limits.max_directives;
         at_most(self.size.directives, limit, "graph.too_many_directives", "directives")
     }

@@ -7,6 +7,7 @@ use http_body_util::LengthLimitError;
 use platform::{ApiError, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use shared_types::sse;
 
 /// How the caller wants the answer. GraphQL's own media type tells by the status
 /// whether the document was executed; plain JSON is 200 whenever it was read.
@@ -14,6 +15,9 @@ use serde_json::{Map, Value};
 pub enum Form {
     Response,
     Json,
+    /// Events, as GraphQL over SSE has them; what is refused before is as
+    /// [`Form::Response`].
+    Events,
 }
 
 pub const RESPONSE: &str = "application/graphql-response+json";
@@ -22,13 +26,7 @@ pub const JSON: &str = "application/json";
 impl Form {
     /// The first acceptable form; without a preference GraphQL's own.
     pub fn wanted(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let mut ranges = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','))
-            .filter_map(range)
-            .peekable();
+        let mut ranges = ranges(headers).peekable();
         if ranges.peek().is_none() {
             return Ok(Form::Response);
         }
@@ -37,6 +35,7 @@ impl Form {
             let form = match media.as_str() {
                 RESPONSE | "application/*" | "*/*" => Form::Response,
                 JSON => Form::Json,
+                sse::MEDIA_TYPE => Form::Events,
                 _ => continue,
             };
             if best.is_none_or(|(other, _)| weight > other) {
@@ -51,7 +50,7 @@ impl Form {
 
     pub fn media_type(self) -> &'static str {
         match self {
-            Form::Response => "application/graphql-response+json; charset=utf-8",
+            Form::Response | Form::Events => "application/graphql-response+json; charset=utf-8",
             Form::Json => "application/json; charset=utf-8",
         }
     }
@@ -59,10 +58,22 @@ impl Form {
     /// The status of an answer without data.
     pub fn unexecuted(self) -> StatusCode {
         match self {
-            Form::Response => StatusCode::BAD_REQUEST,
+            Form::Response | Form::Events => StatusCode::BAD_REQUEST,
             Form::Json => StatusCode::OK,
         }
     }
+}
+
+/// Whether a stream of events is among what the caller takes, however much it
+/// would rather have something else.
+pub fn takes_events(headers: &HeaderMap) -> bool {
+    ranges(headers).any(|(media, weight)| media == sse::MEDIA_TYPE && weight > 0)
+}
+
+/// What the caller takes, with weights.
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
+    accepted.flat_map(|v| v.split(',')).filter_map(range)
 }
 
 /// A media range and its weight in thousandths.
@@ -247,6 +258,8 @@ mod tests {
             (&["application/graphql-response+json;q=0.4", "application/json"], Some(Form::Json)),
             (&["application/graphql-response+json; q=0, application/json"], Some(Form::Json)),
             (&["text/html, application/json;q=0.1"], Some(Form::Json)),
+            (&["text/event-stream"], Some(Form::Events)),
+            (&["application/json, text/event-stream;q=0.9"], Some(Form::Json)),
             (&["text/html"], None),
             (&["application/json;q=0"], None),
         ] {

@@ -6,11 +6,13 @@ use anyhow::Context as _;
 use axum::body::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use platform::ApiError;
 use platform::auth::FRESH_GUEST;
+use shared_types::sse;
 
 use super::config::GraphqlConfig;
 use super::request::RESPONSE;
@@ -43,6 +45,14 @@ pub struct Upstream {
 pub struct Said {
     pub status: StatusCode,
     pub body: Bytes,
+}
+
+/// What the router says to a subscription.
+pub enum Opened {
+    /// Events, until one side ends them.
+    Events(Incoming),
+    /// It is not to be: an answer with errors.
+    Refused(Said),
 }
 
 impl Upstream {
@@ -95,7 +105,61 @@ impl Upstream {
         }
     }
 
+    /// Sends a subscription.
+    pub async fn subscribe(&self, headers: &HeaderMap, body: Bytes) -> Result<Opened, ApiError> {
+        let request = self.request(headers, body, sse::MEDIA_TYPE, false);
+        let opened = async {
+            let answer = self.client.request(request).await.map_err(Lost::answer)?;
+            let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+            let events = kind.is_some_and(|kind| kind.starts_with(sse::MEDIA_TYPE));
+            let status = answer.status();
+            if events && status.is_success() {
+                return Ok(Opened::Events(answer.into_body()));
+            }
+            let mut body = self.whole(answer.into_body()).await?;
+            if events {
+                body = first_data(&body);
+            }
+            Ok(Opened::Refused(Said { status, body }))
+        };
+        match tokio::time::timeout(self.timeout, opened).await {
+            Ok(Ok(Opened::Refused(said))) if said.status.is_server_error() => {
+                tracing::warn!(status = said.status.as_u16(), "the federation router failed");
+                Err(away())
+            }
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(Lost::Answer(error))) => {
+                tracing::warn!(%error, "the federation router is away");
+                Err(away())
+            }
+            Ok(Err(Lost::TooLarge)) => Err(away()),
+            Err(_) => Err(ApiError::unavailable("graph.timeout", "This took too long.")),
+        }
+    }
+
     async fn once(&self, headers: &HeaderMap, body: Bytes, explorable: bool) -> Result<Said, Lost> {
+        let request = self.request(headers, body, RESPONSE, explorable);
+        let answer = self.client.request(request).await.map_err(Lost::answer)?;
+        let status = answer.status();
+        Ok(Said { status, body: self.whole(answer.into_body()).await? })
+    }
+
+    async fn whole(&self, body: Incoming) -> Result<Bytes, Lost> {
+        let body = Limited::new(body, self.max_answer_bytes).collect().await;
+        let body = body.map_err(|error| {
+            let too_large = error.is::<http_body_util::LengthLimitError>();
+            if too_large { Lost::TooLarge } else { Lost::Answer(error.to_string()) }
+        })?;
+        Ok(body.to_bytes())
+    }
+
+    fn request(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+        accept: &'static str,
+        explorable: bool,
+    ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.address.clone();
@@ -107,16 +171,15 @@ impl Upstream {
         }
         let own = request.headers_mut();
         own.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        own.insert(header::ACCEPT, HeaderValue::from_static(RESPONSE));
-        let answer = self.client.request(request).await.map_err(Lost::answer)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), self.max_answer_bytes).collect().await;
-        let body = body.map_err(|error| {
-            let too_large = error.is::<http_body_util::LengthLimitError>();
-            if too_large { Lost::TooLarge } else { Lost::Answer(error.to_string()) }
-        })?;
-        Ok(Said { status, body: body.to_bytes() })
+        own.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        request
     }
+}
+
+/// The data of the first event of a stream that was refused.
+fn first_data(body: &[u8]) -> Bytes {
+    let events = sse::Reader::new(body.len()).push(body).unwrap_or_default();
+    events.into_iter().next().map_or(Bytes::new(), |event| Bytes::from(event.data))
 }
 
 /// Why there is no answer.

@@ -2,6 +2,7 @@
 
 mod graph;
 mod guests;
+mod live;
 mod remote;
 mod routing;
 

@@ -6,6 +6,7 @@ mod graph;
 mod holds;
 mod instances;
 mod keeping;
+mod live;
 mod races;
 mod remote;
 mod sales;

@@ -77,6 +77,7 @@ fn is_one_statement(loaded: &Loaded, decision: &Decision) -> bool {
 /// After the commit: wakes who waits and counts.
 pub fn told(app: &App, loaded: &Loaded, saga: &Saga) {
     app.signals.ring(loaded.order_id);
+    app.wakes.wake(&loaded.order_id.to_string());
     remember(app, loaded, saga);
     if saga.status != loaded.saga.status {
         metrics::counter!("orders_status_total", "status" => saga.status.as_str()).increment(1);

@@ -330,6 +330,14 @@ pub async fn history(
     Ok(histories_of(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default())
 }
 
+pub(super) fn change(row: &PgRow) -> Result<StatusChange, sqlx::Error> {
+    Ok(StatusChange {
+        status: row.try_get("status")?,
+        at: row.try_get("at")?,
+        cause: row.try_get("cause")?,
+    })
+}
+
 /// The histories of several orders at once.
 pub async fn histories_of(
     tx: &mut PgConnection,
@@ -344,11 +352,7 @@ pub async fn histories_of(
     .await?;
     let mut found: HashMap<OrderId, Vec<StatusChange>> = HashMap::new();
     for row in &rows {
-        found.entry(row.try_get("order_id")?).or_default().push(StatusChange {
-            status: row.try_get("status")?,
-            at: row.try_get("at")?,
-            cause: row.try_get("cause")?,
-        });
+        found.entry(row.try_get("order_id")?).or_default().push(change(row)?);
     }
     Ok(found)
 }

@@ -4,6 +4,7 @@ mod cancel;
 mod crashes;
 mod events;
 mod graph;
+mod live;
 mod operators;
 mod pay;
 mod place;

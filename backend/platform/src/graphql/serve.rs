@@ -267,7 +267,8 @@ mod tests {
         }
 
         async fn forgotten(&self) -> async_graphql::Result<bool> {
-            Ok("no".parse::<bool>()?)
+            let failure = std::io::Error::other("no such table");
+            Err(async_graphql::Error::new_with_source(failure))
         }
 
         async fn refused(&self) -> async_graphql::Result<bool> {

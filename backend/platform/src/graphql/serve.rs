@@ -317,7 +317,8 @@ mod tests {
         }
 
         async fn forgotten(&self) -> async_graphql::Result<bool> {
-            "no".parse::<bool>().map_err(async_graphql::Error::new_with_source)
+            let failure = std::io::Error::other("no such table");
+            Err(async_graphql::Error::new_with_source(failure))
         }
 
         async fn refused(&self) -> async_graphql::Result<bool> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared_types::{OrderId, Role};
 
-use crate::support::{Act, Shop, one_shirt, shop, with_method};
+use crate::support::{Act, STUCK_AFTER, Shop, one_shirt, shop, with_method};
 
 impl Shop {
     fn operator(&self) -> String {
@@ -33,7 +33,7 @@ impl Shop {
 
     /// Fails the call until a person is told.
     async fn get_stuck(&self, order: OrderId, call: &'static str) {
-        for _ in 0..12 {
+        for _ in 0..STUCK_AFTER {
             self.world.will(call, Act::Away);
             self.crank.run(order).await.unwrap();
             self.bench.advance(Duration::from_secs(31));

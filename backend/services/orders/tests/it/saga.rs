@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared_types::OrderId;
 
-use crate::support::{Act, Shop, build, one_shirt, shop, with_method};
+use crate::support::{Act, STUCK_AFTER, Shop, build, one_shirt, shop, with_method};
 
 async fn lease_ends(shop: &Shop) {
     shop.bench.advance(Duration::from_secs(61));
@@ -210,7 +210,7 @@ async fn a_placement_without_stock_asks_again_and_finally_gives_up() {
 async fn what_cannot_go_on_is_flagged_for_a_person_and_unflagged_when_it_can() {
     let shop = shop().await;
     let order = shop.placed("key", &with_method(one_shirt(), "tok_ok")).await;
-    for _ in 0..12 {
+    for _ in 0..STUCK_AFTER {
         shop.world.will("confirm", Act::Away);
     }
     let stuck = async || -> i64 {
@@ -219,7 +219,7 @@ async fn what_cannot_go_on_is_flagged_for_a_person_and_unflagged_when_it_can() {
             .await
             .unwrap()
     };
-    for _ in 0..12 {
+    for _ in 0..STUCK_AFTER {
         shop.crank.run(order).await.unwrap();
         shop.bench.advance(Duration::from_secs(31));
     }

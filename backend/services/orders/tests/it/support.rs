@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use shared_types::{GuestId, OrderId, Role, UserId};
 use tonic::Status;
 
+/// Failures of one step after which a person is told, as shipped.
+pub const STUCK_AFTER: u32 = 48;
+
 /// What a neighbour does with the next call of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {

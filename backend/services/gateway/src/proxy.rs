@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use contracts::graph::SUBGRAPHS_PATH;
 use http::{HeaderMap, StatusCode, Uri, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
@@ -109,7 +110,9 @@ impl Upstreams {
             )
             .into_response());
         };
-        let repeatable = parts.method.is_safe() || parts.headers.contains_key("idempotency-key");
+        let repeatable = parts.method.is_safe()
+            || parts.headers.contains_key("idempotency-key")
+            || parts.uri.path().starts_with(SUBGRAPHS_PATH) && only_reads(&body);
         while let Some(base) = others.next() {
             let again = Request::from_parts(parts.clone(), Body::from(body.clone()));
             match self.forward(again, base).await {
@@ -166,6 +169,17 @@ impl Upstreams {
     }
 }
 
+/// Whether a request to a subgraph changes nothing there.
+fn only_reads(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Asked<'a> {
+        #[serde(borrow)]
+        query: std::borrow::Cow<'a, str>,
+    }
+    let asked: Result<Asked<'_>, _> = serde_json::from_slice(body);
+    asked.is_ok_and(|asked| !asked.query.trim_start().starts_with("mutation"))
+}
+
 /// Whether another instance may be asked after this failure.
 fn may_go_on(error: &anyhow::Error, repeatable: bool) -> bool {
     let failed = error.downcast_ref::<hyper_util::client::legacy::Error>();
@@ -194,4 +208,23 @@ fn drop_hop_headers(headers: &mut HeaderMap) {
 
 fn away() -> ApiError {
     ApiError::unavailable("gateway.service_away", "This part of the shop is away for a moment.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_document_that_certainly_changes_nothing_is_asked_again() {
+        for (body, reads) in [
+            (r#"{"query":"{a}"}"#, true),
+            (r#"{"query":"query A{a}","variables":{"q":"mutation"}}"#, true),
+            (r#"{"query":" mutation{a}"}"#, false),
+            (r#"{"query":"mutation\u007ba}"}"#, false),
+            ("{}", false),
+            ("", false),
+        ] {
+            assert_eq!(only_reads(body.as_bytes()), reads, "{body}");
+        }
+    }
 }

@@ -210,6 +210,15 @@ impl Browser {
         clicked.context(css.to_owned()).map(drop)
     }
 
+    /// Clicks what leads to another page and waits until that is there: what the old
+    /// one shows must not be taken for it.
+    pub async fn follow(&self, css: &str) -> anyhow::Result<()> {
+        self.evaluate("document.documentElement.dataset.left = 'yes'").await?;
+        self.click(css).await?;
+        let there = "document.readyState === 'complete' && !document.documentElement.dataset.left";
+        self.until("another page", there).await
+    }
+
     /// Types into a field in place of what it holds.
     pub async fn fill(&self, css: &str, text: &str) -> anyhow::Result<()> {
         let element = self.element(css).await?;

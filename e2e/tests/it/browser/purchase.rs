@@ -81,10 +81,10 @@ async fn a_declined_card_can_be_followed_by_another(scripts: Scripts) -> anyhow:
     let path = order(&browser, "tok_insufficient_funds").await?;
     browser.see("[role=alert]").await?;
     choose(&browser, "tok_declined").await?;
-    browser.click("form[action$='/pay'] button[type=submit]").await?;
+    browser.follow("form[action$='/pay'] button[type=submit]").await?;
     browser.see("[role=alert]").await?;
     choose(&browser, "tok_ok").await?;
-    browser.click("form[action$='/pay'] button[type=submit]").await?;
+    browser.follow("form[action$='/pay'] button[type=submit]").await?;
     browser.see(CONFIRMED).await?;
     browser.goto(&path).await?;
     browser.see(CONFIRMED).await?;

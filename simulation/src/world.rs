@@ -367,7 +367,7 @@ fn rules() -> Rules {
     Rules {
         max_declines: 5,
         unsent_retries: 2,
-        unsent_retries_automatic: 10,
+        unsent_retries_automatic: 32,
         hold_grace: ms(2_000),
         reserve_repeat: ms(3_000),
         backorder_repeat: ms(600_000),

@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub router: Option<String>,
     /// Folder of @apollo/gateway, which `./bv bench graphql` fetches.
-    #[arg(long, value_name = "DIR", env = "BV_GRAPH_RIVAL")]
+    #[arg(long, value_name = "DIR", env = "GRAPH_RIVAL")]
     pub rival: Option<PathBuf>,
     /// Append the result to this file.
     #[arg(long, value_name = "FILE")]

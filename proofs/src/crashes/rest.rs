@@ -39,14 +39,24 @@ struct Saga {
     stuck_reason: Option<String>,
     next_run_at: Option<String>,
     leased_until: Option<String>,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Attempt {
+    state: String,
 }
 
 /// Whether the saga waits for a word of the payment provider: it asked, and asks
-/// again later.
+/// again later; or nothing was sent, because the provider is left alone for a while
+/// after failures.
 fn waits_for_provider(saga: &Saga) -> bool {
     let pauses = saga.leased_until.is_none() && saga.next_run_at.is_some();
     match saga.state.as_str() {
         "deciding" | "settling" => pauses,
+        "authorizing" => {
+            pauses && saga.retries == 0 && saga.attempts.iter().any(|one| one.state == "not_sent")
+        }
         "refunding" => pauses && saga.retries > 0,
         _ => false,
     }

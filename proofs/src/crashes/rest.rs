@@ -57,7 +57,8 @@ fn waits_for_provider(saga: &Saga) -> bool {
         "authorizing" => {
             pauses && saga.retries == 0 && saga.attempts.iter().any(|one| one.state == "not_sent")
         }
-        "refunding" => pauses && saga.retries > 0,
+        // A partial refund leaves the order done.
+        "refunding" | "done" => pauses && saga.retries > 0,
         _ => false,
     }
 }

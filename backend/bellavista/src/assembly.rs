@@ -10,6 +10,7 @@ use contracts::clients::remote::Remote;
 use contracts::clients::traced::Traced;
 use contracts::clients::{CartClient, CatalogClient, PaymentsClient, StockClient};
 use platform::config::Config;
+use platform::db::Plans;
 use platform::lifecycle::Lifecycle;
 use platform::service::{Context, Service};
 use sqlx::postgres::PgConnectOptions;
@@ -57,13 +58,13 @@ impl Assembly {
         }
     }
 
-    fn context(&self, service: &'static str) -> anyhow::Result<Context> {
+    fn context(&self, service: &'static str, plans: Plans) -> anyhow::Result<Context> {
         let schema = service.replace('-', "_");
         let options = self.databases.get(&schema).cloned();
         let options = options.with_context(|| format!("no database for {service}"))?;
         let database = &self.config.ground.database;
         let acquire = std::time::Duration::from_millis(database.acquire_timeout_ms);
-        let pool = platform::db::pool(options, database.pool_size, acquire, service);
+        let pool = platform::db::pool(options, database.pool_size, acquire, service, plans);
         Context::new(service, self.config.clone(), pool, self.lifecycle.clone())
     }
 
@@ -109,20 +110,20 @@ impl Assembly {
 }
 
 pub fn identity(a: &mut Assembly) -> anyhow::Result<()> {
-    let service = identity::build(a.context("identity")?)?;
+    let service = identity::build(a.context("identity", Plans::PerCall)?)?;
     a.services.push(service);
     Ok(())
 }
 
 pub fn inventory(a: &mut Assembly) -> anyhow::Result<()> {
-    let built = inventory::build(a.context("inventory")?, a.inventory_fault.clone())?;
+    let built = inventory::build(a.context("inventory", Plans::Kept)?, a.inventory_fault.clone())?;
     a.stock = Some(built.client);
     a.services.push(built.service);
     Ok(())
 }
 
 pub fn catalog(a: &mut Assembly) -> anyhow::Result<()> {
-    let ctx = a.context("catalog")?;
+    let ctx = a.context("catalog", Plans::PerCall)?;
     let stock = a.stock_for(&ctx)?;
     let built = catalog::build(ctx, stock)?;
     a.catalog = Some(built.client);
@@ -131,7 +132,7 @@ pub fn catalog(a: &mut Assembly) -> anyhow::Result<()> {
 }
 
 pub fn cart(a: &mut Assembly) -> anyhow::Result<()> {
-    let ctx = a.context("cart")?;
+    let ctx = a.context("cart", Plans::Kept)?;
     let catalog = a.catalog_for(&ctx)?;
     let built = cart::build(ctx, catalog)?;
     a.cart = Some(built.client);
@@ -140,14 +141,14 @@ pub fn cart(a: &mut Assembly) -> anyhow::Result<()> {
 }
 
 pub fn payments(a: &mut Assembly) -> anyhow::Result<()> {
-    let built = payments::build(a.context("payments")?)?;
+    let built = payments::build(a.context("payments", Plans::Kept)?)?;
     a.payments = Some(built.client);
     a.services.push(built.service);
     Ok(())
 }
 
 pub fn orders(a: &mut Assembly) -> anyhow::Result<()> {
-    let ctx = a.context("orders")?;
+    let ctx = a.context("orders", Plans::Kept)?;
     let clients = orders::Clients {
         stock: a.stock_for(&ctx)?,
         payments: a.payments_for(&ctx)?,
@@ -160,20 +161,20 @@ pub fn orders(a: &mut Assembly) -> anyhow::Result<()> {
 }
 
 pub fn notifications(a: &mut Assembly) -> anyhow::Result<()> {
-    let service = notifications::build(a.context("notifications")?)?;
+    let service = notifications::build(a.context("notifications", Plans::Kept)?)?;
     a.services.push(service);
     Ok(())
 }
 
 pub fn operations(a: &mut Assembly) -> anyhow::Result<()> {
     let consumers = crate::targets::consumers();
-    let service = operations::build(a.context("operations")?, consumers)?;
+    let service = operations::build(a.context("operations", Plans::PerCall)?, consumers)?;
     a.services.push(service);
     Ok(())
 }
 
 pub fn payment_simulator(a: &mut Assembly) -> anyhow::Result<()> {
-    let simulator = payments::simulator::build(a.context("payment-simulator")?)?;
+    let simulator = payments::simulator::build(a.context("payment-simulator", Plans::PerCall)?)?;
     a.servers.push(("payment simulator", simulator.address, simulator.router));
     Ok(())
 }

@@ -32,6 +32,7 @@ use crate::auth::{Claims, Issuer, KeyRing, PublicKeys, Verifier};
 use crate::clock::{Clock, Ids};
 use crate::config::Config;
 use crate::crypto::ColumnCipher;
+use crate::db::Plans;
 use crate::lifecycle::Lifecycle;
 use crate::outbox::Outbox;
 use crate::service::Context;
@@ -163,7 +164,7 @@ pub async fn database(service: &str, migrations: &'static Migrator) -> cluster::
 /// A pool over `database` whose search path is the schema of `service`.
 pub fn pool_for(database: &cluster::TestDatabase, service: &str) -> PgPool {
     let options = database.connect_options().options([("search_path", service)]);
-    crate::db::pool(options, POOL_SIZE, ACQUIRE, service)
+    crate::db::pool(options, POOL_SIZE, ACQUIRE, service, Plans::Kept)
 }
 
 impl Bench {

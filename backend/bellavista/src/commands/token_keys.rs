@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use payments::TokenKeys;
 use platform::config::Config;
+use platform::db::Plans;
 
 use crate::{runner, targets};
 
@@ -34,7 +35,7 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<()> {
     let all: Vec<_> = targets::TARGETS.iter().collect();
     let databases = runner::databases(config, &all).await?;
     let options = databases.get("payments").context("no database for payments")?.clone();
-    let pool = platform::db::pool(options, 1, Duration::from_secs(5), "payments");
+    let pool = platform::db::pool(options, 1, Duration::from_secs(5), "payments", Plans::Kept);
     if let Command::Prune = command {
         let gone = keys.prune(&pool, SETTLED).await?;
         println!("removed: {}", if gone.is_empty() { "none".to_owned() } else { gone.join(" ") });

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use platform::config::{Broker, EngineMode};
 use platform::consumer::runner::{Runner, dead_letter_topic, redrive_topic};
+use platform::db::Plans;
 use platform::engines::broker::topics::Topic;
 use platform::outbox::NewEvent;
 use platform::outbox::relay::Relay;
@@ -98,7 +99,7 @@ impl House {
         let options = postgres.endpoint().service_options("orders").unwrap();
         let mut connection = options.connect().await.unwrap();
         platform::db::migrate(&mut connection, &MIGRATIONS).await.unwrap();
-        let pool = platform::db::pool(options, 24, Duration::from_secs(10), "books");
+        let pool = platform::db::pool(options, 24, Duration::from_secs(10), "books", Plans::Kept);
         let ctx = platform::Context { pool: pool.clone(), ..bench.ctx.clone() };
         let settings = Broker {
             mode: if broker.is_some() { EngineMode::Embedded } else { EngineMode::External },

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use platform::ApiError;
 use platform::auth::Principal;
+use platform::db::searching;
 use platform::error::Kind;
 use platform::paging::{Paging, page};
 use serde::Deserialize;
@@ -88,8 +89,8 @@ pub async fn list_orders(
     let limit = paging.limit()?;
     let mut filter = filter.read(caller)?;
     filter.before = paging.position()?;
-    let mut connection = app.ctx.pool.acquire().await?;
-    let orders = store::orders::list(&mut connection, &filter, limit + 1).await?;
+    let mut tx = searching(&app.ctx.pool).await?;
+    let orders = store::orders::list(&mut tx, &filter, limit + 1).await?;
     Ok(page(orders, limit, |o| (o.created_at, o.order_id)))
 }
 

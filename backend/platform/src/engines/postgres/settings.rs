@@ -43,8 +43,11 @@ random_page_cost = 1.1
 jit = off
 max_parallel_workers_per_gather = 0
 
-# Queues and outboxes turn over quickly, and plans made on empty tables must go.
-autovacuum_naptime = '3s'
+# Queues and outboxes turn over quickly. But each time a table is cleaned or
+# counted, every session plans its statements anew.
+autovacuum_naptime = '10s'
+autovacuum_vacuum_threshold = 500
+autovacuum_analyze_threshold = 500
 autovacuum_vacuum_scale_factor = 0.05
 autovacuum_vacuum_insert_scale_factor = 0.1
 idle_in_transaction_session_timeout = '60s'

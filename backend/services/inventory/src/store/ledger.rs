@@ -83,10 +83,10 @@ pub async fn list(
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as(
         "SELECT id, warehouse, kind, delta, on_hand, reason, actor, order_id, at FROM ledger
-         WHERE sku_key = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+         WHERE sku_key = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
     )
     .bind(sku_key)
-    .bind(before)
+    .bind(before.unwrap_or(i64::MAX))
     .bind(limit)
     .fetch_all(connection)
     .await

@@ -2,6 +2,7 @@
 
 use platform::ApiError;
 use platform::auth::Principal;
+use platform::db::searching;
 use platform::error::Kind;
 use platform::paging::{Paging, page};
 use serde::{Deserialize, Serialize};
@@ -105,8 +106,8 @@ pub async fn list_sagas(
     require_operator(caller)?;
     let (now, limit) = (app.ctx.clock.now(), paging.limit()?);
     let filter = query.read(now, paging)?;
-    let mut connection = app.ctx.pool.acquire().await?;
-    let rows = store::saga_lists::list(&mut connection, &filter, limit + 1).await?;
+    let mut tx = searching(&app.ctx.pool).await?;
+    let rows = store::saga_lists::list(&mut tx, &filter, limit + 1).await?;
     let key = |row: &SagaRow| match filter.order {
         SagaOrder::Age(_) => Position::Age(row.state_since, row.order_id),
         SagaOrder::Amount(_) => Position::Amount(row.total_minor, row.order_id),

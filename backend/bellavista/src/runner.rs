@@ -244,8 +244,18 @@ fn migrations(schema: &str) -> anyhow::Result<&'static sqlx::migrate::Migrator> 
     })
 }
 
+/// Into how many partitions a new topic is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitions {
+    /// As its declaration says.
+    Declared,
+    /// One: a single process reads them all, and the embedded broker stores and
+    /// fetches each partition by itself.
+    One,
+}
+
 /// Creates every topic that is missing.
-pub async fn create_topics(bootstrap: &str) -> anyhow::Result<()> {
+pub async fn create_topics(bootstrap: &str, split: Partitions) -> anyhow::Result<()> {
     let all = contracts::topics::all(&targets::consumers());
     let kept: Vec<String> = all.iter().map(|(_, _, ms)| ms.to_string()).collect();
     let settings: Vec<[(&str, &str); 1]> =
@@ -255,7 +265,7 @@ pub async fn create_topics(bootstrap: &str) -> anyhow::Result<()> {
         .zip(&settings)
         .map(|((name, partitions, _), config)| platform::engines::broker::topics::Topic {
             name,
-            partitions: *partitions,
+            partitions: if split == Partitions::One { 1 } else { *partitions },
             config,
         })
         .collect();

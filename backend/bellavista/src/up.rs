@@ -28,6 +28,7 @@ use platform::engines::{Progress, binary, pins, ports, supervisor};
 use platform::lifecycle::Lifecycle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::runner::Partitions;
 use crate::settings::{self, Flags};
 use crate::targets::{self, Target};
 use crate::{commands, runner};
@@ -262,12 +263,13 @@ impl Shop {
         }
         let Some(program) = program? else {
             runner::migrate(&self.config, targets).await?;
-            return runner::create_topics(&runner::bootstrap(&self.config)).await;
+            return runner::create_topics(&runner::bootstrap(&self.config), Partitions::Declared)
+                .await;
         };
         self.console.say("starting the event log, bringing schemas up to date");
         let broker = async {
             let storage_url = match &children.postgres {
-                Some(postgres) => postgres.endpoint().tcp_url(BROKER_ROLE, BROKER_DATABASE)?,
+                Some(postgres) => postgres.endpoint().socket_url(BROKER_ROLE, BROKER_DATABASE)?,
                 None => anyhow::bail!(
                     "broker.mode = \"embedded\" needs database.mode = \"embedded\": its log lies there"
                 ),
@@ -287,7 +289,8 @@ impl Shop {
             postgres.lighten_broker().await?;
         }
         self.stop_when_given_up("event log", broker.state());
-        runner::create_topics(&broker.bootstrap()).await
+        let partitions = if self.args.split { Partitions::Declared } else { Partitions::One };
+        runner::create_topics(&broker.bootstrap(), partitions).await
     }
 
     async fn start_database(&self, slot: &mut Option<Postgres>) -> anyhow::Result<()> {

@@ -135,6 +135,8 @@ impl Runner {
     /// relay whose topics it reads tells `news`.
     pub fn resting(mut self, news: News) -> Self {
         nap::prepare(&mut self.client);
+        // One fetch at a time, and nobody waits for it: that is patience enough.
+        self.patient = None;
         self.news = Some(news);
         self
     }

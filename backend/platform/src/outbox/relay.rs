@@ -22,13 +22,17 @@ use sqlx::{Connection, PgConnection};
 use self::pace::Pace;
 use self::publish::{Publisher, Round};
 use self::record::Row;
-use crate::config::Broker;
+use crate::config::{Broker, EngineMode};
 use crate::news::News;
 use crate::service::Context;
 use crate::wakes::Wakes;
 
 /// Rows of one round.
-const BATCH: i64 = 500;
+const BATCH: i64 = 1_000;
+/// From one round to the next, at least: a round costs the embedded broker a
+/// transaction for each partition, however few rows it has.
+const BEAT_EMBEDDED: Duration = Duration::from_millis(20);
+const BEAT: Duration = Duration::from_millis(2);
 /// How often somebody who stands by asks for the lock.
 const STANDBY: Duration = Duration::from_millis(500);
 /// NOTIFY takes less than 8,000 bytes; keys that are followed are far shorter.
@@ -46,6 +50,7 @@ pub struct Relay {
     news: News,
     /// Who follows what the events are about, in any process.
     wakes: Option<Wakes>,
+    beat: Duration,
     /// When the drain began.
     draining_since: Option<Instant>,
 }
@@ -57,7 +62,12 @@ impl Relay {
         let producer = crate::kafka::producer(broker, ctx.service);
         // Creating one finds a wrong property now instead of later.
         Publisher::new(&producer).context("broker.properties")?;
-        Ok(Relay { ctx, producer, news: News::default(), wakes: None, draining_since: None })
+        let beat = match broker.mode {
+            EngineMode::Embedded => BEAT_EMBEDDED,
+            EngineMode::External => BEAT,
+        };
+        let news = News::default();
+        Ok(Relay { ctx, producer, news, wakes: None, beat, draining_since: None })
     }
 
     /// Tells consumers in this process what was published.
@@ -128,7 +138,7 @@ impl Relay {
         let mut last_found = Instant::now();
         let mut stuck = Duration::ZERO;
         loop {
-            let held = publisher.held_topics();
+            let (held, began) = (publisher.held_topics(), Instant::now());
             let rows = Row::load(connection, BATCH, &held).await.context("reading the outbox")?;
             let full = rows.len() as i64 == BATCH;
             if rows.is_empty() {
@@ -152,6 +162,9 @@ impl Relay {
             if round.progressed() {
                 stuck = Duration::ZERO;
                 pace.found(full);
+                if !full {
+                    tokio::time::sleep(self.beat.saturating_sub(began.elapsed())).await;
+                }
             } else {
                 stuck = (stuck * 2).clamp(Duration::from_millis(100), MAX_BACKOFF);
                 if !self.rest(stuck).await {

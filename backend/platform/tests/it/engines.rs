@@ -193,7 +193,7 @@ pub async fn start_broker(home: &Home, postgres: &Postgres, port: u16) -> Broker
     let pin = pin("broker").expect("pinned");
     let program =
         resolve(&pin, &engine_sources(), &Progress::quiet()).await.expect("the broker's program");
-    let storage_url = postgres.endpoint().tcp_url(BROKER_ROLE, BROKER_DATABASE).expect("a role");
+    let storage_url = postgres.endpoint().socket_url(BROKER_ROLE, BROKER_DATABASE).expect("a role");
     Broker::start(BrokerConfig { home: home.clone(), program, port, storage_url })
         .await
         .expect("the broker starts")

@@ -236,9 +236,7 @@ async fn once(
     health.set(&consumer);
     let mut dealer =
         Dealer { shared, consumer: &consumer, lanes: HashMap::new(), alive: TaskTracker::new() };
-    let nap = news
-        .filter(|_| !turn.is_far)
-        .map(|news| Nap::new(news.listen(&topics), shared.consumer.fetch_wait));
+    let nap = news.map(|news| Nap::new(news.listen(&topics), shared.consumer.fetch_wait));
     let outcome = receive(&mut dealer, &redrive, turn, nap).await;
     dealer.end().await;
     drop(dealer);

@@ -31,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// A client that was woken is asked for at most this long.
 const NUDGE: Duration = Duration::from_millis(500);
 
+/// A fetch that brought so many messages is followed by the next at once.
+const MANY: usize = 100;
+
 /// Settings of a client that rests: no fetch beyond the one that was asked for
 /// while its messages are dealt out.
 pub fn prepare(client: &mut ClientConfig) {
@@ -48,6 +51,8 @@ pub struct Nap {
     is_resting: bool,
     /// Topics that may have more than this waking brings.
     wanted: BTreeSet<String>,
+    /// Messages since the client was last woken.
+    brought: usize,
     /// When the client was last woken.
     woken: Instant,
     /// When to rest, or to wake.
@@ -59,7 +64,8 @@ impl Nap {
     pub fn new(ear: Arc<Ear>, beat: Duration) -> Self {
         let now = Instant::now();
         let wanted = BTreeSet::new();
-        Nap { ear, beat, is_resting: false, wanted, woken: now, at: now + BEGINNING }
+        let (woken, at) = (now, now + BEGINNING);
+        Nap { ear, beat, is_resting: false, wanted, brought: 0, woken, at }
     }
 
     /// A message of `topic` came.
@@ -68,6 +74,7 @@ impl Nap {
         if !self.wanted.contains(topic) {
             self.wanted.insert(topic.to_owned());
         }
+        self.brought += 1;
         self.at = Instant::now() + DEALT;
     }
 
@@ -80,7 +87,8 @@ impl Nap {
     }
 
     fn next_beat(&self) -> Instant {
-        (self.woken + self.beat).max(Instant::now())
+        let now = Instant::now();
+        if self.brought < MANY { (self.woken + self.beat).max(now) } else { now }
     }
 }
 
@@ -105,6 +113,7 @@ fn change(nap: &mut Nap, dealer: &Dealer<'_>) {
         nap.told();
         let wanted = std::mem::take(&mut nap.wanted);
         nap.is_resting = false;
+        nap.brought = 0;
         nap.woken = now;
         nap.at = now + NOTHING;
         wake(dealer.consumer, &wanted);

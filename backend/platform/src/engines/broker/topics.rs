@@ -23,8 +23,8 @@ pub struct Topic<'a> {
     pub config: &'a [(&'a str, &'a str)],
 }
 
-/// Creates those topics that do not exist. A topic with another number of
-/// partitions is left as it is and reported in the log.
+/// Creates those topics that do not exist. A topic with fewer partitions is left
+/// as it is and reported in the log.
 ///
 /// # Errors
 /// When the broker cannot be asked or refuses a topic.
@@ -39,13 +39,13 @@ pub async fn ensure(servers: &str, wanted: &[Topic<'_>]) -> Result<(), EngineErr
     let present = present_topics(client.clone()).await?;
     for topic in wanted {
         if let Some(partitions) = present.get(topic.name)
-            && *partitions != topic.partitions
+            && *partitions < topic.partitions
         {
             tracing::warn!(
                 topic = topic.name,
                 partitions,
                 wanted = topic.partitions,
-                "partition count differs"
+                "fewer partitions than wanted"
             );
         }
     }

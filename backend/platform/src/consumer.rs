@@ -123,6 +123,37 @@ pub trait Handle<E: Event>: Send + Sync {
     }
 }
 
+/// Handles all events that came together, on one transaction: what a handler of
+/// single events writes row by row goes into one statement for all.
+#[async_trait]
+pub trait HandleAll: Send + Sync {
+    /// `events` are of one partition, in their order; only one when an earlier
+    /// try of several failed. Types that were not asked for are not among them.
+    async fn handle_all(
+        &self,
+        tx: &mut PgConnection,
+        events: &[&Received],
+    ) -> Result<Done, HandleError>;
+}
+
+/// One who handles all, asked for one.
+struct OneOf(Arc<dyn HandleAll>);
+
+#[async_trait]
+impl Handler for OneOf {
+    async fn handle(&self, tx: &mut PgConnection, event: &Received) -> Result<Done, HandleError> {
+        self.0.handle_all(tx, &[event]).await
+    }
+}
+
+/// The payload of an event as the type it is declared as.
+pub fn payload<P: DeserializeOwned>(event: &Received) -> Result<P, HandleError> {
+    serde_json::from_str(event.payload.get()).map_err(|e| HandleError::Poison {
+        code: "undecodable",
+        error: anyhow::anyhow!("payload of {}: {e}", event.event_type),
+    })
+}
+
 struct Typed<E, H> {
     handler: Arc<H>,
     event: std::marker::PhantomData<fn() -> E>,
@@ -141,12 +172,8 @@ impl<E: Event + 'static, H: Handle<E>> Handler for Typed<E, H> {
 }
 
 fn decode<P: DeserializeOwned>(event: &Received) -> Result<Envelope<P>, HandleError> {
-    let payload = serde_json::from_str(event.payload.get()).map_err(|e| HandleError::Poison {
-        code: "undecodable",
-        error: anyhow::anyhow!("payload of {}: {e}", event.event_type),
-    })?;
     Ok(Envelope {
-        payload,
+        payload: payload(event)?,
         event_id: event.event_id,
         event_type: event.event_type.clone(),
         occurred_at: event.occurred_at,
@@ -194,6 +221,8 @@ pub struct Consumer {
     topics: Vec<&'static str>,
     /// What came together is handled in one transaction.
     together: bool,
+    /// Who handles all of it at once.
+    all: Option<Arc<dyn HandleAll>>,
 }
 
 impl Consumer {
@@ -206,6 +235,7 @@ impl Consumer {
             faults: None,
             topics: Vec::new(),
             together: false,
+            all: None,
         }
     }
 
@@ -226,6 +256,17 @@ impl Consumer {
         let typed = Typed { handler, event: std::marker::PhantomData };
         self.handlers.insert(E::TYPE, Arc::new(typed));
         self
+    }
+
+    /// Listens to events of the type `E` by [`HandleAll`], which one object does
+    /// for all types of this consumer. What came together is handled together.
+    pub fn on_all<E: Event>(mut self, handler: Arc<dyn HandleAll>) -> Self {
+        if !self.topics.contains(&E::TOPIC) {
+            self.topics.push(E::TOPIC);
+        }
+        self.handlers.insert(E::TYPE, Arc::new(OneOf(handler.clone())));
+        self.all = Some(handler);
+        self.together()
     }
 
     /// Takes every message of `topic` as it is; nothing of it is read as an event.
@@ -250,6 +291,11 @@ impl Consumer {
 
     pub fn topics(&self) -> &[&'static str] {
         &self.topics
+    }
+
+    /// Who handles at once what came together, where somebody does.
+    pub fn all(&self) -> Option<&Arc<dyn HandleAll>> {
+        self.all.as_ref()
     }
 
     /// The handler of an event type; types nobody listens to have none.

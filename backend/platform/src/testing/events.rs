@@ -183,6 +183,32 @@ impl Bench {
         deliver(consumer, &self.ctx.pool, &self.ctx.clock, &event).await
     }
 
+    /// `event` as it would be received, under a fresh id.
+    pub fn received<E: Event + Clone>(&self, event: &E) -> Result<Received, HandleError> {
+        let producer = E::TOPIC.split('.').nth(1).unwrap_or("test").to_owned();
+        let (event_id, aggregate_version) = (self.ctx.ids.uuid(), self.next_version());
+        let event = OutgoingEvent { event_id, aggregate_version, producer, event: event.clone() };
+        attempt::decode(&bytes_of(&event.envelope(&self.ctx.clock)))
+    }
+
+    /// Feeds events that came together to a consumer that handles them at once.
+    pub async fn deliver_together(
+        &self,
+        consumer: &Consumer,
+        events: &[Received],
+    ) -> Result<(), HandleError> {
+        let Some(all) = consumer.all() else {
+            panic!("{} handles one after the other", consumer.name)
+        };
+        let mut tx = self.ctx.pool.begin().await?;
+        let done = all.handle_all(&mut tx, &events.iter().collect::<Vec<_>>()).await?;
+        tx.commit().await?;
+        if let Some(work) = done.after_commit {
+            work();
+        }
+        Ok(())
+    }
+
     /// Feeds the bytes of a message.
     pub async fn deliver_raw(
         &self,

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use platform::consumer::runner::Runner;
+use platform::consumer::{Consumer, HandleError};
 use platform::news::News;
 
 use crate::kafka::{Kafka, eventually};
 use crate::runner::{broken, envelope, parked, put, start, stop};
-use crate::sample::{TOPIC, bench, note, scribe, written};
+use crate::sample::{NoteWritten, TOPIC, bench, note, quick_scribe, scribe, written};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_rests_wakes_at_a_word_and_looks_by_itself_without() {
@@ -41,6 +42,15 @@ async fn one_that_rests_wakes_at_a_word_and_looks_by_itself_without() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_came_together_share_a_transaction_and_take_effect_once() {
+    share_a_transaction(scribe("books", |_| Ok(())).together()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_do_events_that_are_handled_at_once() {
+    share_a_transaction(quick_scribe("books", |_| Ok(()))).await;
+}
+
+async fn share_a_transaction(consumer: Consumer) {
     let (bench, kafka) = (bench().await, Kafka::start("books"));
     for number in 1..=100 {
         let bytes = envelope(&bench, &note("a", number));
@@ -49,7 +59,7 @@ async fn events_that_came_together_share_a_transaction_and_take_effect_once() {
         kafka.put(TOPIC, Some("a"), &bytes, &[]).await;
         put(&kafka, &bench, "b", number).await;
     }
-    start(&bench, &kafka, scribe("books", |_| Ok(())).together());
+    start(&bench, &kafka, consumer);
     eventually(async || written(bench.pool(), "a").await.len() >= 100).await;
     eventually(async || written(bench.pool(), "b").await.len() >= 100).await;
     stop(&bench).await;
@@ -63,27 +73,44 @@ async fn events_that_came_together_share_a_transaction_and_take_effect_once() {
     assert!(transactions < 100, "200 events in {transactions} transactions");
 }
 
+/// Fails the seventh note of b; counts how often.
+fn no_seventh(
+    tries: &Arc<AtomicU32>,
+) -> impl Fn(&NoteWritten) -> Result<(), HandleError> + Send + Sync + 'static {
+    let tries = tries.clone();
+    move |note| {
+        if note.book == "b" && note.number == 7 {
+            tries.fetch_add(1, Ordering::Relaxed);
+            return Err(broken());
+        }
+        Ok(())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_fails_among_others_fails_alone() {
+    let tries = Arc::new(AtomicU32::new(0));
+    fails_alone(scribe("books", no_seventh(&tries)).together()).await;
+    assert!(tries.load(Ordering::Relaxed) >= 2, "together, then alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_does_one_among_those_that_are_handled_at_once() {
+    let tries = Arc::new(AtomicU32::new(0));
+    fails_alone(quick_scribe("books", no_seventh(&tries))).await;
+    assert!(tries.load(Ordering::Relaxed) >= 2, "at once, then alone");
+}
+
+async fn fails_alone(consumer: Consumer) {
     let (bench, kafka) = (bench().await, Kafka::start("books"));
     for number in 1..=20 {
         put(&kafka, &bench, "a", number).await;
         put(&kafka, &bench, "b", number).await;
     }
-    let tries = Arc::new(AtomicU32::new(0));
-    let counted = tries.clone();
-    let consumer = scribe("books", move |note| {
-        if note.book == "b" && note.number == 7 {
-            counted.fetch_add(1, Ordering::Relaxed);
-            return Err(broken());
-        }
-        Ok(())
-    });
-    start(&bench, &kafka, consumer.together());
+    start(&bench, &kafka, consumer);
     eventually(async || written(bench.pool(), "a").await.len() == 20).await;
     eventually(async || parked(bench.pool(), "b").await.len() == 14).await;
     stop(&bench).await;
     assert_eq!(written(bench.pool(), "b").await, [1, 2, 3, 4, 5, 6]);
     assert_eq!(parked(bench.pool(), "b").await.first(), Some(&(1, false)), "one attempt counts");
-    assert!(tries.load(Ordering::Relaxed) >= 2, "together, then alone");
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use platform::consumer::{Consumer, Done, Handle, HandleError};
+use platform::consumer::{Consumer, Done, Handle, HandleAll, HandleError, Received, payload};
 use platform::outbox::{Envelope, Event};
 use platform::testing::{self, Bench};
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,38 @@ where
         (self.fails)(&event.payload)?;
         Ok(Done::quietly())
     }
+}
+
+#[async_trait]
+impl<F> HandleAll for Scribe<F>
+where
+    F: Fn(&NoteWritten) -> Result<(), HandleError> + Send + Sync,
+{
+    async fn handle_all(
+        &self,
+        tx: &mut PgConnection,
+        events: &[&Received],
+    ) -> Result<Done, HandleError> {
+        let notes: Vec<NoteWritten> =
+            events.iter().map(|event| payload(event)).collect::<Result<_, _>>()?;
+        sqlx::query(
+            "INSERT INTO notes (book, number) SELECT * FROM unnest($1::text[], $2::bigint[])",
+        )
+        .bind(notes.iter().map(|note| note.book.as_str()).collect::<Vec<_>>())
+        .bind(notes.iter().map(|note| note.number).collect::<Vec<_>>())
+        .execute(tx)
+        .await?;
+        notes.iter().try_for_each(&self.fails)?;
+        Ok(Done::quietly())
+    }
+}
+
+/// A scribe who writes down at once what came together.
+pub fn quick_scribe<F>(name: &'static str, fails: F) -> Consumer
+where
+    F: Fn(&NoteWritten) -> Result<(), HandleError> + Send + Sync + 'static,
+{
+    Consumer::new(name, Duration::from_millis(20)).on_all::<NoteWritten>(Arc::new(Scribe { fails }))
 }
 
 pub fn scribe<F>(name: &'static str, fails: F) -> Consumer

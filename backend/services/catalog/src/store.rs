@@ -273,25 +273,29 @@ pub async fn variants_by_sku(pool: &PgPool, keys: &[String]) -> sqlx::Result<Vec
     Ok(rows.iter().map(read).collect())
 }
 
+/// What is left of a sku in a warehouse, as of the stock's version.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    pub available: i64,
+    pub version: i64,
+}
+
 /// Notes what inventory said, unless something newer is known.
 pub async fn note_stock(
     connection: &mut PgConnection,
-    sku_key: &str,
-    warehouse: &str,
-    available: i64,
-    version: i64,
+    levels: &BTreeMap<(String, String), Level>,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO variant_stock AS s (sku_key, warehouse, available, version)
-         VALUES ($1, $2, $3, $4)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
          ON CONFLICT (sku_key, warehouse) DO UPDATE
          SET available = excluded.available, version = excluded.version
          WHERE s.version < excluded.version",
     )
-    .bind(sku_key)
-    .bind(warehouse)
-    .bind(available)
-    .bind(version)
+    .bind(levels.keys().map(|(sku_key, _)| sku_key.as_str()).collect::<Vec<_>>())
+    .bind(levels.keys().map(|(_, warehouse)| warehouse.as_str()).collect::<Vec<_>>())
+    .bind(levels.values().map(|level| level.available).collect::<Vec<_>>())
+    .bind(levels.values().map(|level| level.version).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

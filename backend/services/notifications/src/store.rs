@@ -1,5 +1,7 @@
 //! All SQL of the service.
 
+use std::collections::{BTreeMap, HashMap};
+
 use contracts::events::orders::OrderCreated;
 use shared_types::orders::{OrderStatus, Stage};
 use shared_types::{Currency, GuestId, Money, OrderId, Timestamp, UserId};
@@ -22,26 +24,51 @@ pub struct LiveOrder {
     pub guest_id: Option<GuestId>,
 }
 
-pub async fn insert_order(
-    tx: &mut PgConnection,
-    order: &OrderCreated,
-    total: Money,
-    at: Timestamp,
-) -> sqlx::Result<()> {
+/// An order as its creation told of it.
+pub struct NewOrder {
+    pub created: OrderCreated,
+    pub total: Money,
+    pub at: Timestamp,
+}
+
+pub async fn insert_orders(tx: &mut PgConnection, orders: &[NewOrder]) -> sqlx::Result<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let created = || orders.iter().map(|order| &order.created);
     sqlx::query(
         "INSERT INTO live_orders (order_id, order_number, user_id, guest_id, total_minor, currency, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (order_id) DO NOTHING",
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[],
+                              $6::text[], $7::timestamptz[])
+         ON CONFLICT (order_id) DO NOTHING",
     )
-    .bind(order.order_id)
-    .bind(&order.order_number)
-    .bind(order.user_id)
-    .bind(order.guest_id)
-    .bind(total.minor)
-    .bind(total.currency)
-    .bind(at)
+    .bind(created().map(|order| order.order_id).collect::<Vec<_>>())
+    .bind(created().map(|order| order.order_number.as_str()).collect::<Vec<_>>())
+    .bind(created().map(|order| order.user_id).collect::<Vec<_>>())
+    .bind(created().map(|order| order.guest_id).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.total.minor).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.total.currency).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order| order.at).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Whose these orders are; unknown ones are not among them.
+pub async fn find_orders(
+    connection: &mut PgConnection,
+    orders: &[OrderId],
+) -> sqlx::Result<HashMap<OrderId, LiveOrder>> {
+    let rows =
+        sqlx::query("SELECT order_id, user_id, guest_id FROM live_orders WHERE order_id = ANY($1)")
+            .bind(orders)
+            .fetch_all(connection)
+            .await?;
+    let read = |row: &PgRow| {
+        let owner = LiveOrder { user_id: row.get("user_id"), guest_id: row.get("guest_id") };
+        (row.get("order_id"), owner)
+    };
+    Ok(rows.iter().map(read).collect())
 }
 
 pub async fn find_order(
@@ -64,26 +91,45 @@ pub struct Said {
     pub at: Timestamp,
 }
 
-/// Says it to every target: a row with the target's next number each, and a
-/// wake-up with the commit.
-pub async fn say(tx: &mut PgConnection, targets: &[String], said: Said) -> sqlx::Result<()> {
+/// Says each to its target, in this order: a row with the target's next number,
+/// and a wake-up with the commit.
+pub async fn say(tx: &mut PgConnection, told: &[(String, Said)]) -> sqlx::Result<()> {
+    // The number of each among those for its target.
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    let ranks: Vec<i64> = told
+        .iter()
+        .map(|(target, _)| {
+            let count = counts.entry(target).or_default();
+            *count += 1;
+            *count
+        })
+        .collect();
+    let said = || told.iter().map(|(_, said)| said);
     sqlx::query(
-        "WITH numbered AS (
+        "WITH wanted AS (
+             SELECT * FROM unnest($1::text[], $2::bigint[]) AS w(target, messages)
+         ), numbered AS (
              INSERT INTO live_targets AS t (target, last_seq)
-             SELECT target, 1 FROM unnest($1::text[]) AS u(target) ORDER BY target
-             ON CONFLICT (target) DO UPDATE SET last_seq = t.last_seq + 1
+             SELECT target, messages FROM wanted ORDER BY target
+             ON CONFLICT (target) DO UPDATE SET last_seq = t.last_seq + excluded.last_seq
              RETURNING target, last_seq
          ), said AS (
              INSERT INTO live_messages (target, seq, order_id, status, stage, at)
-             SELECT target, last_seq, $2, $3, $4, $5 FROM numbered RETURNING target
+             SELECT target, n.last_seq - w.messages + m.rank, m.order_id, m.status, m.stage, m.at
+             FROM unnest($3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::text[],
+                         $8::timestamptz[]) AS m(target, rank, order_id, status, stage, at)
+             JOIN numbered n USING (target) JOIN wanted w USING (target)
          )
-         SELECT pg_notify($6, target) FROM said",
+         SELECT pg_notify($9, target) FROM wanted",
     )
-    .bind(targets)
-    .bind(said.order)
-    .bind(said.status)
-    .bind(said.stage)
-    .bind(said.at)
+    .bind(counts.keys().copied().collect::<Vec<_>>())
+    .bind(counts.values().copied().collect::<Vec<_>>())
+    .bind(told.iter().map(|(target, _)| target.as_str()).collect::<Vec<_>>())
+    .bind(ranks)
+    .bind(said().map(|said| said.order).collect::<Vec<_>>())
+    .bind(said().map(|said| said.status).collect::<Vec<_>>())
+    .bind(said().map(|said| said.stage).collect::<Vec<_>>())
+    .bind(said().map(|said| said.at).collect::<Vec<_>>())
     .bind(CHANNEL)
     .execute(tx)
     .await?;

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use shared_types::Timestamp;
 use sqlx::{PgConnection, PgPool, Row};
 
-use crate::consumer::{Consumer, Done, HandleError, Handler, Received};
+use crate::consumer::{Consumer, Done, HandleAll, HandleError, Handler, Received};
 use crate::telemetry::{self, SpanKind};
 use crate::trace::{self, TraceContext};
 
@@ -121,6 +121,27 @@ pub(super) async fn handle(
     })?;
     if let Some(faults) = &consumer.faults {
         faults.strike(event.event_id)?;
+    }
+    Ok(done)
+}
+
+/// The same for events that came together.
+pub(super) async fn handle_all(
+    consumer: &Consumer,
+    all: &dyn HandleAll,
+    tx: &mut PgConnection,
+    events: &[&Received],
+) -> Result<Done, HandleError> {
+    if events.is_empty() {
+        return Ok(Done::quietly());
+    }
+    let handled = AssertUnwindSafe(all.handle_all(tx, events)).catch_unwind().await;
+    let done = handled.unwrap_or_else(|_| {
+        let error = anyhow::anyhow!("the handler of {} events panicked", events.len());
+        Err(HandleError::Retry { code: "panic", error })
+    })?;
+    if let Some(faults) = &consumer.faults {
+        events.iter().try_for_each(|event| faults.strike(event.event_id))?;
     }
     Ok(done)
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use shared_types::Timestamp;
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::attempt::{self, Outcome};
 use super::message::Incoming;
-use crate::consumer::{AfterCommit, Consumer, HandleError, Handler, Received};
-use crate::telemetry::{self, SpanKind};
+use crate::consumer::{AfterCommit, Consumer, HandleAll, HandleError, Handler, Received};
+use crate::telemetry::{self, Open, SpanKind};
 use crate::trace::{self, TraceContext};
 
 /// An event that somebody listens to, and has not heard yet as far as this
@@ -40,34 +40,86 @@ pub async fn run(
         tx.rollback().await?;
         return Ok(false);
     };
-    let mut done: Vec<(Result<Outcome, HandleError>, Instant)> = Vec::with_capacity(wanted.len());
-    let mut after_commit: Vec<AfterCommit> = Vec::new();
-    for Wanted { handler, event, .. } in &wanted {
-        let began = Instant::now();
-        // An event that came twice in this chunk is admitted once.
-        if !admitted.remove(&event.event_id) {
-            done.push((Ok(Outcome::Duplicate), began));
-            continue;
-        }
-        let context =
-            TraceContext::of_event(&event.trace_id, &event.correlation_id, event.event_id);
-        let span = telemetry::begin(consumer.name, SpanKind::Consumer, &context, || {
-            format!("process {}", event.event_type)
-        });
-        let work = attempt::handle(consumer, handler.as_ref(), &mut tx, event);
-        let handled = trace::within(context, work).await;
-        span.end(handled.is_err());
-        after_commit.extend(handled?.after_commit);
-        done.push((Ok(Outcome::Done), began));
-    }
+    let (done, then) = match consumer.all() {
+        Some(all) => at_once(consumer, all.as_ref(), &mut tx, &wanted, &mut admitted).await?,
+        None => in_turn(consumer, &mut tx, &wanted, &mut admitted).await?,
+    };
     tx.commit().await?;
-    for work in after_commit {
+    for work in then {
         attempt::after(work);
     }
     for (Wanted { event, .. }, (outcome, began)) in wanted.iter().zip(&done) {
         attempt::count(consumer.name, event, outcome, *began);
     }
     Ok(true)
+}
+
+/// What became of an event, and when work on it began.
+type Handled = (Result<Outcome, HandleError>, Instant);
+
+/// What became of each event, and what to do after the commit.
+type Work = (Vec<Handled>, Vec<AfterCommit>);
+
+/// All new events by one handler that takes them together.
+async fn at_once(
+    consumer: &Consumer,
+    all: &dyn HandleAll,
+    tx: &mut PgConnection,
+    wanted: &[Wanted<'_>],
+    admitted: &mut HashSet<Uuid>,
+) -> Result<Work, HandleError> {
+    let began = Instant::now();
+    let (mut done, mut new, mut spans) = (Vec::with_capacity(wanted.len()), Vec::new(), Vec::new());
+    for Wanted { event, .. } in wanted {
+        // An event that came twice in this chunk is admitted once.
+        if !admitted.remove(&event.event_id) {
+            done.push((Ok(Outcome::Duplicate), began));
+            continue;
+        }
+        new.push(event);
+        spans.push(span(consumer, event).1);
+        done.push((Ok(Outcome::Done), began));
+    }
+    let handled = attempt::handle_all(consumer, all, tx, &new).await;
+    for span in spans {
+        span.end(handled.is_err());
+    }
+    Ok((done, handled?.after_commit.into_iter().collect()))
+}
+
+/// One event after the other, each by the handler of its type.
+async fn in_turn(
+    consumer: &Consumer,
+    tx: &mut PgConnection,
+    wanted: &[Wanted<'_>],
+    admitted: &mut HashSet<Uuid>,
+) -> Result<Work, HandleError> {
+    let mut done = Vec::with_capacity(wanted.len());
+    let mut after_commit: Vec<AfterCommit> = Vec::new();
+    for Wanted { handler, event, .. } in wanted {
+        let began = Instant::now();
+        // An event that came twice in this chunk is admitted once.
+        if !admitted.remove(&event.event_id) {
+            done.push((Ok(Outcome::Duplicate), began));
+            continue;
+        }
+        let (context, span) = span(consumer, event);
+        let work = attempt::handle(consumer, handler.as_ref(), tx, event);
+        let handled = trace::within(context, work).await;
+        span.end(handled.is_err());
+        after_commit.extend(handled?.after_commit);
+        done.push((Ok(Outcome::Done), began));
+    }
+    Ok((done, after_commit))
+}
+
+/// The work on an event as a span of what made it.
+fn span(consumer: &Consumer, event: &Received) -> (TraceContext, Open) {
+    let context = TraceContext::of_event(&event.trace_id, &event.correlation_id, event.event_id);
+    let span = telemetry::begin(consumer.name, SpanKind::Consumer, &context, || {
+        format!("process {}", event.event_type)
+    });
+    (context, span)
 }
 
 /// What is left to do; an error when one of them is no event.
@@ -90,7 +142,7 @@ fn wanted<'a>(
 /// queue up.
 async fn admit(
     consumer: &Consumer,
-    tx: &mut sqlx::PgConnection,
+    tx: &mut PgConnection,
     now: Timestamp,
     wanted: &[Wanted<'_>],
 ) -> Result<Option<HashSet<Uuid>>, HandleError> {

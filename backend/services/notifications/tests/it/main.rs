@@ -52,17 +52,22 @@ fn event<E: DeserializeOwned>(value: Value) -> E {
     serde_json::from_value(value).unwrap()
 }
 
+/// An order of `buyer` (`userId` or `guestId`, and who) that was just placed.
+fn created(order: OrderId, buyer: (&str, String)) -> OrderCreated {
+    let mut created = json!({
+        "orderId": order, "orderNumber": "BV-100001", "userId": null, "guestId": null,
+        "cartId": null, "reservation": "held", "totalAmount": 25.5, "currency": "USD",
+        "items": [], "amounts": {"subtotal": 25.5, "discount": 0, "tax": 0, "shipping": 0}
+    });
+    created[buyer.0] = json!(buyer.1);
+    event(created)
+}
+
 impl House {
     /// An order of `buyer` (`userId` or `guestId`, and who) that was just placed.
     async fn placed(&self, buyer: (&str, String)) -> OrderId {
         let order: OrderId = self.bench.id();
-        let mut created = json!({
-            "orderId": order, "orderNumber": "BV-100001", "userId": null, "guestId": null,
-            "cartId": null, "reservation": "held", "totalAmount": 25.5, "currency": "USD",
-            "items": [], "amounts": {"subtotal": 25.5, "discount": 0, "tax": 0, "shipping": 0}
-        });
-        created[buyer.0] = json!(buyer.1);
-        self.bench.deliver(&self.consumer, &event::<OrderCreated>(created)).await.unwrap();
+        self.bench.deliver(&self.consumer, &created(order, buyer)).await.unwrap();
         order
     }
 
@@ -74,11 +79,13 @@ impl House {
         self.placed(("guestId", guest.to_string())).await
     }
 
-    async fn paid(&self, order: OrderId) {
+    fn payment(&self, order: OrderId) -> OrderPaid {
         let payment: shared_types::PaymentId = self.bench.id();
-        let paid =
-            json!({"orderId": order, "paymentId": payment, "amount": 25.5, "currency": "USD"});
-        self.bench.deliver(&self.consumer, &event::<OrderPaid>(paid)).await.unwrap();
+        event(json!({"orderId": order, "paymentId": payment, "amount": 25.5, "currency": "USD"}))
+    }
+
+    async fn paid(&self, order: OrderId) {
+        self.bench.deliver(&self.consumer, &self.payment(order)).await.unwrap();
     }
 
     async fn confirmed(&self, order: OrderId) {

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared_types::Role;
 use shared_types::live::ServerMessage;
 
-use crate::{SETTINGS, house, house_with};
+use crate::{SETTINGS, created, house, house_with};
 
 fn told(seq: i64, status: &str) -> (i64, String) {
     (seq, status.to_owned())
@@ -215,4 +215,40 @@ async fn a_quiet_socket_is_told_that_the_house_stands_until_its_token_ends() {
     }
     house.bench.advance(Duration::from_secs(31 * 24 * 3_600));
     assert_eq!(socket.closed().await, 4401);
+}
+
+#[tokio::test]
+async fn news_that_came_together_is_said_in_order_and_counted_without_gaps() {
+    let house = house().await;
+    let (user, guest) = (house.bench.id(), house.bench.id());
+    let earlier = house.placed_by(user).await;
+    let (first, second) = (house.bench.id(), house.bench.id());
+    let created = |order, buyer| house.bench.received(&created(order, buyer)).unwrap();
+    let paid = |order| house.bench.received(&house.payment(order)).unwrap();
+    let events = [
+        created(first, ("userId", user.to_string())),
+        paid(earlier),
+        created(second, ("guestId", guest.to_string())),
+        paid(first),
+    ];
+    house.bench.deliver_together(&house.consumer, &events).await.unwrap();
+    let mut socket =
+        house.enter("/ws/orders", &house.bench.token_for_user(user, &[Role::Customer])).await;
+    socket.say(json!({"type": "subscribe", "channel": "me", "after": 1})).await;
+    socket.hear().await;
+    for (seq, order, status) in [(2, first, "PENDING"), (3, earlier, "PAID"), (4, first, "PAID")] {
+        let ServerMessage::OrderStatus { seq: heard, order_id, status: is, .. } =
+            socket.hear().await
+        else {
+            panic!("no change of an order")
+        };
+        assert_eq!((heard, order_id, is.as_str()), (seq, order, status));
+    }
+    // An order that nobody knows: nothing of what came with it is said.
+    let unknown = [paid(second), paid(house.bench.id())];
+    assert!(house.bench.deliver_together(&house.consumer, &unknown).await.is_err());
+    house.bench.deliver_together(&house.consumer, &unknown[..1]).await.unwrap();
+    let mut socket = house.enter("/ws/orders", &house.bench.guest_token(guest)).await;
+    socket.subscribe(second, Some(1)).await;
+    assert_eq!(socket.change().await, told(2, "PAID"));
 }

@@ -5,6 +5,9 @@
 //! `order.created` arrives. What lies between the two is the outbox, its relay,
 //! the broker and one fetch. Beside it: how many events of all topics the log
 //! took a second, and how long the last ones lagged behind the last answer.
+//! With `--rows`, events are put into the outboxes without orders: [`straight`].
+
+mod straight;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -30,6 +33,15 @@ pub struct Args {
     /// Seconds that events may come late before they count as lost.
     #[arg(long, default_value_t = 60)]
     drain: u64,
+    /// Instead of placing orders, put so many events a second straight into the outboxes.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    rows: Option<u32>,
+    /// With --rows: events in one transaction.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    per_commit: u32,
+    /// With --rows: about how many bytes the payload of an event has.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    bytes: u32,
 }
 
 const STOCK: &str = "ecommerce.inventory.stock";
@@ -49,6 +61,9 @@ struct Measured {
 
 /// Whether every order's event came, once.
 pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
+    if let Some(rate) = args.rows {
+        return straight::run(shop_args, args, rate).await;
+    }
     let orders = &args.orders;
     ensure!(orders.lines <= orders.skus, "--skus must be at least --lines");
     let range = super::open(shop_args, orders).await?;
@@ -68,6 +83,14 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
 
 fn command(args: &Args) -> String {
     let orders = &args.orders;
+    if let Some(rows) = args.rows {
+        let Args { per_commit, bytes, fetch_wait, .. } = args;
+        let seconds = orders.seconds;
+        return format!(
+            "bench outbox --rows {rows} --per-commit {per_commit} --bytes {bytes} \
+             --seconds {seconds} --fetch-wait {fetch_wait}"
+        );
+    }
     format!(
         "bench outbox --rate {} --seconds {} --lines {} --fetch-wait {}",
         orders.rate, orders.seconds, orders.lines, args.fetch_wait

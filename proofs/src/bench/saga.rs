@@ -78,9 +78,9 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
     };
     let log = events::follow(&range.broker, marks, QUIET, log).await?;
     let after = statements.count().await?;
-    let (took, open) = log.latencies();
+    let ((took, open), per_second) = (log.latencies(), log.per_second());
     print!("{}", write::run_text(1, &measured));
-    let table = table(&measured, took, open, before.zip(after), all);
+    let table = table(&measured, (took, open, per_second), before.zip(after), all);
     print!("{}", table.plain());
     if let Some(path) = &args.report {
         write::append(path, &range, &orders, args.rate, std::slice::from_ref(&measured))?;
@@ -94,8 +94,7 @@ pub async fn run(shop_args: &ShopArgs, args: &Args) -> anyhow::Result<bool> {
 
 fn table(
     measured: &Measured,
-    took: Percentiles,
-    open: u64,
+    (took, open, per_second): (Percentiles, u64, f64),
     asked: Option<(Asked, Asked)>,
     orders: u64,
 ) -> Table {
@@ -104,6 +103,7 @@ fn table(
     row("orders", measured.books.accepted.to_string());
     row("not confirmed", open.to_string());
     row("placed to confirmed", took.to_string());
+    row("confirmed per second, first to last", format!("{per_second:.1}"));
     match asked {
         Some((before, after)) => {
             let per_order = |a: i64, b: i64| format!("{:.1}", (b - a) as f64 / orders as f64);
@@ -205,6 +205,16 @@ impl Log {
         }
         (latencies.percentiles(), open)
     }
+
+    /// Confirmed orders over the time between the first and the last of them:
+    /// where more are placed than can be paid for, what is sustained.
+    fn per_second(&self) -> f64 {
+        let (first, last) = (self.confirmed.values().min(), self.confirmed.values().max());
+        let Some((first, last)) = first.zip(last).filter(|(first, last)| first < last) else {
+            return 0.0;
+        };
+        (self.confirmed.len() - 1) as f64 * 1_000.0 / (last - first) as f64
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +237,8 @@ mod tests {
         assert_eq!((log.latencies().1, log.complete()), (1, false));
         log.take(event("confirmed", 1_040));
         assert_eq!((log.latencies().0.p50, log.latencies().1), (40_000, 0));
-        assert!(log.complete());
+        assert!(log.complete() && log.per_second() == 0.0);
+        log.confirmed.insert(Uuid::from_u128(2), 1_540);
+        assert_eq!(log.per_second(), 2.0);
     }
 }

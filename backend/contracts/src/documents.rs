@@ -140,7 +140,8 @@ fn cloud_event() -> Value {
 fn topics() -> String {
     let mut text = String::from(
         "# Topics\n\nMade by `bellavista generate`; do not edit. Topics are created by \
-         `bellavista migrate`.\n\n\
+         `bellavista migrate`; `bellavista up`, which reads them in one process, makes one partition \
+         of each unless it splits the services.\n\n\
          | topic | published by | key | partitions | kept | event types |\n\
          |---|---|---|---|---|---|\n",
     );

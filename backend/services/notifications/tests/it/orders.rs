@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared_types::Role;
 use shared_types::live::ServerMessage;
+use shared_types::{GuestId, Role, UserId};
 
 use crate::{SETTINGS, created, house, house_with};
 
@@ -220,7 +220,7 @@ async fn a_quiet_socket_is_told_that_the_house_stands_until_its_token_ends() {
 #[tokio::test]
 async fn news_that_came_together_is_said_in_order_and_counted_without_gaps() {
     let house = house().await;
-    let (user, guest) = (house.bench.id(), house.bench.id());
+    let (user, guest): (UserId, GuestId) = (house.bench.id(), house.bench.id());
     let earlier = house.placed_by(user).await;
     let (first, second) = (house.bench.id(), house.bench.id());
     let created = |order, buyer| house.bench.received(&created(order, buyer)).unwrap();

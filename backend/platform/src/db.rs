@@ -64,11 +64,7 @@ pub fn pool(
 /// A transaction for a statement whose best plan depends on what it is asked,
 /// such as a list with filters that may be left out.
 pub async fn searching(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let mut tx = pool.begin().await?;
-    sqlx::raw_sql("SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on")
-        .execute(&mut *tx)
-        .await?;
-    Ok(tx)
+    pool.begin_with("BEGIN; SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = on").await
 }
 
 /// Brings the schema that the connection's search path names up to date: the

@@ -19,8 +19,8 @@ const STATEMENT_TIMEOUT: &str = "20s";
 pub enum Plans {
     /// Once for each connection. For services whose statements go along keys, so
     /// that every call has the same best plan: the server would plan them anew
-    /// each time, because it takes arrays for longer than they are, and that
-    /// costs as much as running them. What filters freely asks in [`searching`].
+    /// each time, because it takes arrays for longer than they are. What filters
+    /// freely asks in [`searching`].
     Kept,
     /// As the server thinks fit.
     PerCall,

@@ -104,7 +104,9 @@ async fn once(
     let reader = open(&shop.broker, place, args.fetch_wait)?;
     let (all_written, written_by_then) = std::sync::mpsc::channel();
     let drain = Duration::from_secs(args.drain);
-    let reading = tokio::task::spawn_blocking(move || read(&reader, &written_by_then, drain));
+    // Room for all of them now: a reader whose table grows would stand still meanwhile.
+    let seen = Seen::with_capacity(rate as usize * seconds as usize);
+    let reading = tokio::task::spawn_blocking(move || read(&reader, seen, &written_by_then, drain));
     let before = cpu::read();
     let began = Instant::now();
     let written = put(pool, args, rate, Duration::from_secs(seconds), place.topic).await?;
@@ -263,11 +265,11 @@ fn open(broker: &str, place: Place<'_>, fetch_wait: u32) -> anyhow::Result<BaseC
 /// for those that come twice; or until `drain` has passed without one.
 fn read(
     consumer: &BaseConsumer,
+    mut seen: Seen,
     written: &std::sync::mpsc::Receiver<usize>,
     drain: Duration,
 ) -> anyhow::Result<Seen> {
     const AFTERWARDS: Duration = Duration::from_millis(500);
-    let mut seen = Seen::new();
     let mut wanted: Option<usize> = None;
     let mut last = Instant::now();
     loop {
